@@ -1,0 +1,472 @@
+/* packet-kd.c - the protocol `kd`: one packet, break-in or run of noise at a time.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * KD is what WinDbg and a stopped machine speak; docs/protocol.md describes it. Where the bytes
+ * come from is the business of kd-stream.c (COM port, pipe, TCP) and packet-kdnet.c (UDP).
+ *
+ * Limitations: memory is not followed from packet to packet (the module list is that of the load
+ * events); messages of protocol versions before 6 are shown from public structures, no capture of
+ * them is known.
+ */
+#include "packet-kd.h"
+
+#include <epan/expert.h>
+
+#include "kd-info.h"
+#include "kd-message.h"
+#include "kd-stream.h"
+#include "kd/sender.h"
+#include "registry.h"
+
+#define NOISE_TEXT_MAX   200
+#define NOISE_TEXT_SHARE 90 /* per cent of printable bytes that make noise text */
+
+static int proto_kd = -1;
+
+static int hf_direction = -1;
+static int hf_trailer = -1;
+static int hf_breakin = -1;
+static int hf_noise = -1;
+static int hf_noise_text = -1;
+static int hf_fragment = -1;
+static int hf_fragment_in = -1;
+static int hf_payload = -1;
+static int hf_checksum_calculated = -1;
+static int hf_expected_id = -1;
+static int hf_request_in = -1;
+static int hf_response_in = -1;
+static int hf_time = -1;
+static int hf_ack_in = -1;
+static int hf_ack_to = -1;
+static int hf_resend_of = -1;
+static int hf_retransmission_of = -1;
+static int hf_repeats = -1;
+static int hf_unanswered = -1;
+static int hf_unacknowledged = -1;
+static int hf_stop = -1;
+
+static int ett_kd = -1;
+
+static expert_field ei_checksum = EI_INIT;
+static expert_field ei_trailer = EI_INIT;
+static expert_field ei_noise = EI_INIT;
+static expert_field ei_lost = EI_INIT;
+static expert_field ei_desync = EI_INIT;
+static expert_field ei_duplicate = EI_INIT;
+static expert_field ei_resend = EI_INIT;
+static expert_field ei_reset = EI_INIT;
+static expert_field ei_unacknowledged = EI_INIT;
+static expert_field ei_unanswered = EI_INIT;
+static expert_field ei_stray_ack = EI_INIT;
+static expert_field ei_breakin = EI_INIT;
+static expert_field ei_truncated = EI_INIT;
+
+static const value_string direction_names[] = {
+    {KD_FLOW_UNKNOWN, "unknown"},
+    {KD_FLOW_TO_TARGET, "debugger to target"},
+    {KD_FLOW_TO_DEBUGGER, "target to debugger"},
+    {0, NULL},
+};
+
+int kd_proto(void)
+{
+    return proto_kd;
+}
+
+void kd_set_ends(packet_info *pinfo, enum kd_flow flow)
+{
+    static const char debugger[] = "debugger", target[] = "target";
+    bool to_target = flow == KD_FLOW_TO_TARGET;
+
+    if (pinfo->src.type != AT_NONE || flow == KD_FLOW_UNKNOWN)
+        return;
+    set_address(&pinfo->src, AT_STRINGZ, to_target ? sizeof debugger : sizeof target,
+                to_target ? debugger : target);
+    set_address(&pinfo->dst, AT_STRINGZ, to_target ? sizeof target : sizeof debugger,
+                to_target ? target : debugger);
+}
+
+struct kd_unit *kd_unit_new(struct kd_session *session, const packet_info *pinfo,
+                            const struct kd_frame *frame, enum kd_flow flow, const uint8_t *bytes,
+                            unsigned flags)
+{
+    const struct kd_packet_header *header = (const struct kd_packet_header *)bytes;
+    struct kd_unit *unit = wmem_new0(wmem_file_scope(), struct kd_unit);
+
+    unit->frame = *frame;
+    if (frame->kind == KD_FRAME_BREAKIN)
+        flow = KD_FLOW_TO_TARGET;
+    else if (flow == KD_FLOW_UNKNOWN && frame->kind == KD_FRAME_PACKET)
+        flow =
+            kd_packet_flow(kd_get16(header->packet_type), bytes + KD_HEADER_SIZE, frame->payload);
+    unit->flow = flow;
+    if (frame->kind == KD_FRAME_PACKET)
+        unit->packet = kd_session_packet(session, pinfo, flow, frame, bytes, flags);
+    return unit;
+}
+
+/* Several units of one frame are told in one line. */
+static void append_info(packet_info *pinfo, const char *text)
+{
+    col_append_sep_str(pinfo->cinfo, COL_INFO, " | ", text);
+    col_set_fence(pinfo->cinfo, COL_INFO);
+}
+
+static proto_item *add_frame_link(proto_tree *tree, int hf, tvbuff_t *tvb, uint32_t frame)
+{
+    proto_item *item = NULL;
+
+    if (tree && frame) {
+        item = proto_tree_add_uint(tree, hf, tvb, 0, 0, frame);
+        proto_item_set_generated(item);
+    }
+    return item;
+}
+
+static void show_peer(tvbuff_t *tvb, proto_tree *tree, const struct kd_packet *packet)
+{
+    bool request =
+        packet->flow ==
+        (packet->type == KD_PACKET_STATE_MANIPULATE ? KD_FLOW_TO_TARGET : KD_FLOW_TO_DEBUGGER);
+    proto_item *item;
+    nstime_t delta;
+
+    if (!packet->peer || !tree)
+        return;
+    add_frame_link(tree, request ? hf_response_in : hf_request_in, tvb, packet->peer->frame);
+    if (request)
+        return;
+    nstime_delta(&delta, &packet->time, &packet->peer->time);
+    item = proto_tree_add_time(tree, hf_time, tvb, 0, 0, &delta);
+    proto_item_set_generated(item);
+}
+
+/* Links to other packets of the same connection. */
+static void show_links(tvbuff_t *tvb, proto_tree *tree, const struct kd_packet *packet)
+{
+    add_frame_link(tree, hf_stop, tvb, packet->stop);
+    if (packet->type == KD_PACKET_ACKNOWLEDGE)
+        add_frame_link(tree, hf_ack_to, tvb, packet->ack_frame);
+    else if (packet->type == KD_PACKET_RESEND)
+        add_frame_link(tree, hf_resend_of, tvb, packet->ack_frame);
+    else
+        add_frame_link(tree, hf_ack_in, tvb, packet->ack_frame);
+    if (packet->flags & (KD_PKT_RETRANSMISSION | KD_PKT_REPAIRS))
+        add_frame_link(tree, hf_retransmission_of, tvb, packet->original->frame);
+    if (packet->flags & KD_PKT_REPEATED)
+        add_frame_link(tree, hf_repeats, tvb, packet->original->frame);
+    add_frame_link(tree, hf_unanswered, tvb, packet->unanswered);
+    add_frame_link(tree, hf_unacknowledged, tvb, packet->unacked);
+    show_peer(tvb, tree, packet);
+}
+
+static void expert_control(packet_info *pinfo, proto_item *item, const struct kd_packet *packet)
+{
+    if (packet->type == KD_PACKET_RESET)
+        expert_add_info(pinfo, item, &ei_reset);
+    else if (packet->type == KD_PACKET_RESEND)
+        expert_add_info(pinfo, item, &ei_resend);
+    else if (packet->flags & KD_PKT_STRAY_ACK)
+        expert_add_info(pinfo, item, &ei_stray_ack);
+}
+
+/* What only the rest of the capture could tell: known on every visit but the first. */
+static void expert_hindsight(packet_info *pinfo, proto_item *item, const struct kd_packet *packet)
+{
+    const struct kd_api_info *api = kd_api_find(packet->api);
+    bool repeated = packet->flags & (KD_PKT_RETRANSMISSION | KD_PKT_REPEATED);
+
+    if (!PINFO_FD_VISITED(pinfo) || repeated || (packet->flags & KD_PKT_IGNORED))
+        return;
+    if (!packet->ack_frame)
+        expert_add_info(pinfo, item, &ei_unacknowledged);
+    if (packet->type == KD_PACKET_STATE_MANIPULATE && packet->flow == KD_FLOW_TO_TARGET &&
+        !packet->peer && api && api->answer == KD_ANSWER_REPLY)
+        expert_add_info(pinfo, item, &ei_unanswered);
+}
+
+static void expert_link(packet_info *pinfo, proto_item *item, const struct kd_unit *unit)
+{
+    const struct kd_packet *packet = unit->packet;
+
+    if (unit->frame.flags & KD_FRAME_BAD_CHECKSUM)
+        expert_add_info_format(pinfo, item, &ei_checksum,
+                               "Wrong checksum: the payload's sum is 0x%08x", unit->frame.checksum);
+    if (packet->flags & KD_PKT_CUT)
+        expert_add_info(pinfo, item, &ei_truncated);
+    if (unit->frame.flags & KD_FRAME_NO_TRAILER)
+        expert_add_info(pinfo, item, &ei_trailer);
+    if (kd_is_control(packet->type)) {
+        expert_control(pinfo, item, packet);
+        return;
+    }
+    if (packet->flags & KD_PKT_RETRANSMISSION)
+        expert_add_info_format(pinfo, item, &ei_duplicate,
+                               "Retransmission of the packet in frame %u", packet->original->frame);
+    else if (packet->flags & KD_PKT_REPEATED)
+        expert_add_info_format(pinfo, item, &ei_duplicate,
+                               "The unanswered request of frame %u again, as a new packet",
+                               packet->original->frame);
+    if (packet->flags & KD_PKT_DESYNC)
+        expert_add_info_format(pinfo, item, &ei_desync, "PacketId is 0x%08x, 0x%08x would follow",
+                               packet->id, packet->expected_id);
+    if (packet->unacked)
+        expert_add_info_format(pinfo, item, &ei_unacknowledged,
+                               "The packet in frame %u was never acknowledged", packet->unacked);
+    if (packet->unanswered)
+        expert_add_info_format(pinfo, item, &ei_unanswered,
+                               "The request in frame %u was not answered", packet->unanswered);
+    expert_hindsight(pinfo, item, packet);
+}
+
+static void show_header(tvbuff_t *tvb, proto_tree *tree, const struct kd_unit *unit)
+{
+    struct kd_show show = {0, NULL, KD_SHOW_ALL, 0};
+    proto_item *item;
+
+    item = proto_tree_add_uint(tree, hf_direction, tvb, 0, 0, unit->flow);
+    proto_item_set_generated(item);
+    kd_show_fields(tree, tvb, 0, (int)KD_HEADER_SIZE, KD_LAYOUT_packet_header, &show);
+    if (unit->frame.flags & KD_FRAME_BAD_CHECKSUM) {
+        item = proto_tree_add_uint(tree, hf_checksum_calculated, tvb, 12, 4, unit->frame.checksum);
+        proto_item_set_generated(item);
+    }
+    if (unit->packet->flags & KD_PKT_DESYNC) {
+        item = proto_tree_add_uint(tree, hf_expected_id, tvb, 8, 4, unit->packet->expected_id);
+        proto_item_set_generated(item);
+    }
+}
+
+static void show_packet(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
+                        const struct kd_session *session, const struct kd_unit *unit)
+{
+    struct kd_view view = {pinfo, session, unit->packet};
+    int payload = (int)unit->frame.payload;
+    bool damaged = unit->frame.flags & KD_FRAME_BAD_CHECKSUM;
+    const char *info;
+    proto_item *item;
+    proto_tree *subtree = NULL; /* nobody looks: columns and expert infos only */
+
+    info = damaged
+               ? wmem_strdup_printf(pinfo->pool, "%s with a wrong checksum",
+                                    val_to_str_const(unit->packet->type,
+                                                     kd_value_strings(KD_SET_ID_packet_type),
+                                                     "Packet"))
+               : kd_info_text(&view, tvb_get_ptr(tvb, KD_HEADER_SIZE, payload), (size_t)payload);
+    append_info(pinfo, info);
+    item = proto_tree_add_item(tree, proto_kd, tvb, 0, -1, ENC_NA);
+    if (proto_field_is_referenced(tree, proto_kd)) {
+        proto_item_append_text(item, ", %s", info);
+        subtree = proto_item_add_subtree(item, ett_kd);
+        show_header(tvb, subtree, unit);
+        show_links(tvb, subtree, unit->packet);
+    }
+    expert_link(pinfo, item, unit);
+    if (damaged)
+        proto_tree_add_item(subtree, hf_payload, tvb, KD_HEADER_SIZE, payload, ENC_NA);
+    else if (payload)
+        kd_message_show(&view, subtree, item, tvb_new_subset_length(tvb, KD_HEADER_SIZE, payload));
+    if (subtree && (int)tvb_captured_length(tvb) > (int)KD_HEADER_SIZE + payload)
+        proto_tree_add_item(subtree, hf_trailer, tvb, (int)KD_HEADER_SIZE + payload, 1, ENC_NA);
+}
+
+static bool is_text(const uint8_t *bytes, int size)
+{
+    int printable = 0;
+
+    for (int i = 0; i < size; i++)
+        printable +=
+            g_ascii_isprint((char)bytes[i]) || g_ascii_isspace((char)bytes[i]) || bytes[i] == 0x1b;
+    return size >= 4 && printable >= size * NOISE_TEXT_SHARE / 100;
+}
+
+static void show_noise(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
+                       const struct kd_unit *unit)
+{
+    int size = (int)tvb_captured_length(tvb);
+    const uint8_t *bytes = tvb_get_ptr(tvb, 0, size);
+    bool lost = unit->frame.flags & KD_FRAME_TRUNCATED;
+    const char *text = !lost && is_text(bytes, size)
+                           ? kd_info_quote(pinfo->pool, bytes, (size_t)size, NOISE_TEXT_MAX)
+                           : NULL;
+    proto_item *item;
+
+    append_info(
+        pinfo,
+        lost   ? wmem_strdup_printf(pinfo->pool, "Damaged packet, %d bytes are left", size)
+        : text ? wmem_strdup_printf(pinfo->pool, "Noise \"%s\"", text)
+               : wmem_strdup_printf(pinfo->pool, "Noise, %d byte%s", size, size == 1 ? "" : "s"));
+    item = proto_tree_add_item(tree, proto_kd, tvb, 0, -1, ENC_NA);
+    proto_item_append_text(item, ", %s", lost ? "damaged packet" : "noise");
+    tree = proto_item_add_subtree(item, ett_kd);
+    proto_item_set_generated(proto_tree_add_uint(tree, hf_direction, tvb, 0, 0, unit->flow));
+    proto_tree_add_item(tree, hf_noise, tvb, 0, -1, ENC_NA);
+    if (text)
+        proto_tree_add_string(tree, hf_noise_text, tvb, 0, size, text);
+    if (lost)
+        expert_add_info(pinfo, item, &ei_lost);
+    else
+        expert_add_info_format(pinfo, item, &ei_noise, "%d byte%s no KD packet%s%s%s", size,
+                               size == 1 ? " that is" : "s that are", text ? ": \"" : "",
+                               text ? text : "", text ? "\"" : "");
+}
+
+static void show_breakin(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree)
+{
+    proto_item *item = proto_tree_add_item(tree, proto_kd, tvb, 0, -1, ENC_NA);
+
+    append_info(pinfo, "Break-in");
+    proto_item_append_text(item, ", Break-in");
+    tree = proto_item_add_subtree(item, ett_kd);
+    proto_item_set_generated(proto_tree_add_uint(tree, hf_direction, tvb, 0, 0, KD_FLOW_TO_TARGET));
+    proto_tree_add_item(tree, hf_breakin, tvb, 0, 1, ENC_NA);
+    expert_add_info(pinfo, item, &ei_breakin);
+}
+
+void kd_unit_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
+                  const struct kd_session *session, const struct kd_unit *unit)
+{
+    col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
+    switch (unit->frame.kind) {
+    case KD_FRAME_PACKET:
+        show_packet(tvb, pinfo, tree, session, unit);
+        break;
+    case KD_FRAME_BREAKIN:
+        show_breakin(tvb, pinfo, tree);
+        break;
+    default:
+        show_noise(tvb, pinfo, tree, unit);
+        break;
+    }
+}
+
+void kd_fragment_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, enum kd_flow flow,
+                      uint32_t shown_in)
+{
+    proto_item *item;
+
+    col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
+    append_info(pinfo, shown_in
+                           ? wmem_strdup_printf(pinfo->pool, "[Fragment, shown in %u]", shown_in)
+                           : "[Fragment]");
+    item = proto_tree_add_item(tree, proto_kd, tvb, 0, -1, ENC_NA);
+    proto_item_append_text(item, ", fragment of %u bytes", tvb_captured_length(tvb));
+    tree = proto_item_add_subtree(item, ett_kd);
+    proto_item_set_generated(proto_tree_add_uint(tree, hf_direction, tvb, 0, 0, flow));
+    proto_tree_add_item(tree, hf_fragment, tvb, 0, -1, ENC_NA);
+    add_frame_link(tree, hf_fragment_in, tvb, shown_in);
+}
+
+static void register_fields(void)
+{
+#define LINK(hf, label, name, kind, help)                                            \
+    {                                                                                \
+        &hf,                                                                         \
+        {                                                                            \
+            label, name, FT_FRAMENUM, BASE_NONE, FRAMENUM_TYPE(kind), 0, help, HFILL \
+        }                                                                            \
+    }
+    static hf_register_info hf[] = {
+        {&hf_direction,
+         {"Direction", "kd.direction", FT_UINT8, BASE_DEC, VALS(direction_names), 0, NULL, HFILL}},
+        {&hf_trailer, {"Trailer", "kd.trailer", FT_UINT8, BASE_HEX, NULL, 0, NULL, HFILL}},
+        {&hf_breakin,
+         {"Break-in", "kd.breakin", FT_UINT8, BASE_HEX, NULL, 0,
+          "The debugger asks a running target to stop", HFILL}},
+        {&hf_noise,
+         {"Noise", "kd.noise", FT_BYTES, BASE_NONE, NULL, 0,
+          "Bytes that are neither packet nor break-in", HFILL}},
+        {&hf_noise_text,
+         {"Noise as text", "kd.noise.text", FT_STRING, BASE_NONE, NULL, 0, NULL, HFILL}},
+        {&hf_fragment,
+         {"Fragment", "kd.fragment", FT_BYTES, BASE_NONE, NULL, 0,
+          "Part of a packet that other frames complete", HFILL}},
+        LINK(hf_fragment_in, "Shown in frame", "kd.fragment.in", FT_FRAMENUM_NONE, NULL),
+        {&hf_payload,
+         {"Payload", "kd.payload", FT_BYTES, BASE_NONE, NULL, 0, "Payload that cannot be trusted",
+          HFILL}},
+        {&hf_checksum_calculated,
+         {"Calculated checksum", "kd.checksum.calculated", FT_UINT32, BASE_HEX, NULL, 0, NULL,
+          HFILL}},
+        {&hf_expected_id,
+         {"Expected PacketId", "kd.id.expected", FT_UINT32, BASE_HEX, NULL, 0, NULL, HFILL}},
+        LINK(hf_request_in, "Request in frame", "kd.request_in", FT_FRAMENUM_REQUEST,
+             "The request that this packet answers"),
+        LINK(hf_response_in, "Reply in frame", "kd.response_in", FT_FRAMENUM_RESPONSE,
+             "The reply to this request"),
+        {&hf_time,
+         {"Time since request", "kd.time", FT_RELATIVE_TIME, BASE_NONE, NULL, 0, NULL, HFILL}},
+        LINK(hf_ack_in, "Acknowledged in frame", "kd.ack_in", FT_FRAMENUM_ACK, NULL),
+        LINK(hf_ack_to, "Acknowledges frame", "kd.ack_to", FT_FRAMENUM_ACK, NULL),
+        LINK(hf_resend_of, "Asks for frame again", "kd.resend_of", FT_FRAMENUM_NONE,
+             "The last data packet of the other side"),
+        LINK(hf_retransmission_of, "Retransmission of frame", "kd.retransmission_of",
+             FT_FRAMENUM_RETRANS_PREV, NULL),
+        LINK(hf_repeats, "Repeats the request of frame", "kd.repeats", FT_FRAMENUM_RETRANS_PREV,
+             "KDNET: an unanswered request sent again under a new id"),
+        LINK(hf_unanswered, "Not answered: frame", "kd.unanswered", FT_FRAMENUM_NONE,
+             "The request before this one got no reply"),
+        LINK(hf_unacknowledged, "Not acknowledged: frame", "kd.unacknowledged", FT_FRAMENUM_NONE,
+             "The packet before this one got no ACK"),
+        LINK(hf_stop, "Stopped since frame", "kd.stop", FT_FRAMENUM_NONE,
+             "The state change that holds the target"),
+    };
+#undef LINK
+
+    proto_register_field_array(proto_kd, hf, array_length(hf));
+}
+
+static void register_experts(void)
+{
+    static ei_register_info ei[] = {
+        {&ei_checksum, {"kd.expert.checksum", PI_CHECKSUM, PI_ERROR, "Wrong checksum", EXPFILL}},
+        {&ei_trailer,
+         {"kd.expert.trailer", PI_PROTOCOL, PI_WARN, "The trailer 0xAA is missing", EXPFILL}},
+        {&ei_noise,
+         {"kd.expert.noise", PI_UNDECODED, PI_NOTE, "Bytes that are no KD packet", EXPFILL}},
+        {&ei_lost,
+         {"kd.expert.lost_bytes", PI_PROTOCOL, PI_WARN, "A packet that lost bytes on the line",
+          EXPFILL}},
+        {&ei_desync, {"kd.expert.desync", PI_SEQUENCE, PI_WARN, "PacketId out of step", EXPFILL}},
+        {&ei_duplicate,
+         {"kd.expert.duplicate", PI_SEQUENCE, PI_NOTE, "The packet was sent before", EXPFILL}},
+        {&ei_resend,
+         {"kd.expert.resend", PI_SEQUENCE, PI_NOTE, "RESEND: the last packet did not arrive whole",
+          EXPFILL}},
+        {&ei_reset,
+         {"kd.expert.reset", PI_SEQUENCE, PI_NOTE, "RESET: both sides begin with fresh ids",
+          EXPFILL}},
+        {&ei_unacknowledged,
+         {"kd.expert.unacknowledged", PI_SEQUENCE, PI_NOTE, "Never acknowledged", EXPFILL}},
+        {&ei_unanswered, {"kd.expert.unanswered", PI_SEQUENCE, PI_WARN, "Never answered", EXPFILL}},
+        {&ei_stray_ack,
+         {"kd.expert.stray_ack", PI_SEQUENCE, PI_NOTE, "Acknowledges no packet that was captured",
+          EXPFILL}},
+        {&ei_truncated,
+         {"kd.expert.truncated", PI_UNDECODED, PI_NOTE,
+          "The capture holds only the beginning of the packet (snap length)", EXPFILL}},
+        {&ei_breakin,
+         {"kd.expert.breakin", PI_SEQUENCE, PI_CHAT, "The debugger asks the target to stop",
+          EXPFILL}},
+    };
+
+    expert_register_field_array(expert_register_protocol(proto_kd), ei, array_length(ei));
+}
+
+void proto_register_kd(void)
+{
+    static int *ett[] = {&ett_kd};
+
+    proto_kd = proto_register_protocol("Windows Kernel Debugger protocol", "KD", "kd");
+    register_fields();
+    register_experts();
+    proto_register_subtree_array(ett, array_length(ett));
+    kd_message_register(proto_kd);
+    kd_stream_register(proto_kd);
+}
+
+void proto_reg_handoff_kd(void)
+{
+    kd_stream_handoff();
+}
