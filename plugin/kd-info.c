@@ -628,6 +628,11 @@ static void info_file_io(struct line *line, const uint8_t *payload, size_t size)
     else if (packet->api == KD_API_READ_FILE || packet->api == KD_API_WRITE_FILE)
         wmem_strbuf_append_printf(line->text, " at %" PRIu64 " len %u", kd_get64(file->offset),
                                   kd_get32(file->length));
+    if (!reply && PINFO_FD_VISITED(line->view->pinfo) && packet->peer) {
+        wmem_strbuf_append(line->text, " -> ");
+        append_status(line->text, packet->peer->status);
+        append_link(line->text, packet, packet->peer, "in", packet->peer->frame);
+    }
     if (!reply)
         return;
     wmem_strbuf_append(line->text, " -> ");
