@@ -23,6 +23,14 @@ typedef gboolean kdlens_bool;
 #define tvb_get_uint8 tvb_get_guint8
 #endif
 
+/* Names of files are UTF-8; on Windows fopen takes them for something else. */
+#ifdef _WIN32
+#include <wsutil/file_util.h>
+#define kdlens_fopen ws_fopen
+#else
+#define kdlens_fopen fopen
+#endif
+
 /* 4.6 asks for the owner of what it allocates; before that, and with NULL, it lives as long as the
  * program. */
 static inline value_string_ext *kdlens_value_string_ext(const value_string *strings, unsigned count,

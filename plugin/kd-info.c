@@ -228,89 +228,79 @@ static void request_bugcheck(struct line *line, const char *verb)
         kd_get32(((const struct kd_cause_bugcheck *)line->body)->bugcheck_code));
 }
 
-/* Replies: what came of it. */
-static void reply_bytes(struct line *line)
+/* What came of a request, from its reply. It is told in both lines. */
+static void outcome_bytes(struct line *line, const struct kd_packet *reply)
 {
-    wmem_strbuf_append_printf(line->text, "%u bytes", line->view->packet->count);
+    wmem_strbuf_append_printf(line->text, "%u bytes", reply->count);
 }
 
-static void reply_handle(struct line *line)
+static void outcome_handle(struct line *line, const struct kd_packet *reply)
 {
-    const struct kd_write_breakpoint *wide = (const struct kd_write_breakpoint *)line->body;
-    const struct kd_write_breakpoint32 *narrow = (const struct kd_write_breakpoint32 *)line->body;
-
-    wmem_strbuf_append_printf(
-        line->text, "handle %u",
-        kd_get32(is_protocol32(line) ? narrow->break_point_handle : wide->break_point_handle));
+    wmem_strbuf_append_printf(line->text, "handle %" PRIu64, reply->result);
 }
 
-static void reply_io(struct line *line)
+static void outcome_number(struct line *line, const struct kd_packet *reply)
 {
-    wmem_strbuf_append_printf(line->text, "%x", io_of(line).value);
+    wmem_strbuf_append_printf(line->text, "%" PRIx64, reply->result);
 }
 
-static void reply_msr(struct line *line)
+static void outcome_msr(struct line *line, const struct kd_packet *reply)
 {
-    const struct kd_read_msr *msr = (const struct kd_read_msr *)line->body;
-
-    wmem_strbuf_append_printf(line->text, "%08x`%08x", kd_get32(msr->data_value_high),
-                              kd_get32(msr->data_value_low));
+    wmem_strbuf_append_printf(line->text, "%08x`%08x", (uint32_t)(reply->result >> 32),
+                              (uint32_t)reply->result);
 }
 
-static void reply_found(struct line *line)
+static void outcome_found(struct line *line, const struct kd_packet *reply)
 {
-    append_address(line, kd_get64(((const struct kd_search_memory *)line->body)->search_address));
+    append_address(line, reply->result);
 }
 
-static void reply_fill(struct line *line)
+static void outcome_fill(struct line *line, const struct kd_packet *reply)
 {
-    wmem_strbuf_append_printf(line->text, "%u bytes",
-                              kd_get32(((const struct kd_fill_memory *)line->body)->length));
+    wmem_strbuf_append_printf(line->text, "%" PRIu64 " bytes", reply->result);
 }
 
-static void reply_context(struct line *line)
+static void outcome_context_part(struct line *line, const struct kd_packet *reply)
 {
-    wmem_strbuf_append_printf(line->text, "%zu bytes", line->data_size);
+    wmem_strbuf_append_printf(line->text, "%u of %u bytes", (uint32_t)reply->result,
+                              (uint32_t)(reply->result >> 32));
 }
 
-static void reply_version(struct line *line)
+static void outcome_version(struct line *line, const struct kd_packet *reply)
 {
-    const struct kd_get_version64 *version = (const struct kd_get_version64 *)line->body;
-    uint16_t major = kd_get16(version->major_version);
-    uint16_t machine = kd_get16(version->machine_type);
+    uint16_t major = (uint16_t)(reply->result >> 48), machine = (uint16_t)(reply->result >> 16);
     const char *kind = try_val_to_str(major >> 8, kd_value_strings(KD_SET_ID_version_kind));
-    const char *machine_name = try_val_to_str(machine, kd_value_strings(KD_SET_ID_machine_type));
+    const char *name = try_val_to_str(machine, kd_value_strings(KD_SET_ID_machine_type));
 
     if (is_protocol32(line)) {
-        wmem_strbuf_append_printf(line->text, "build %u", kd_get16(version->minor_version));
+        wmem_strbuf_append_printf(line->text, "build %u", (uint16_t)(reply->result >> 32));
         return;
     }
     if (kind)
         wmem_strbuf_append(line->text, kind);
     else
         wmem_strbuf_append_printf(line->text, "kind %u", major >> 8);
-    wmem_strbuf_append_printf(line->text, " build %u, ", kd_get16(version->minor_version));
-    if (machine_name)
-        wmem_strbuf_append(line->text, machine_name);
+    wmem_strbuf_append_printf(line->text, " build %u, ", (uint16_t)(reply->result >> 32));
+    if (name)
+        wmem_strbuf_append(line->text, name);
     else
         wmem_strbuf_append_printf(line->text, "machine 0x%04x", machine);
-    wmem_strbuf_append_printf(line->text, ", protocol %u", kd_get8(version->protocol_version));
+    wmem_strbuf_append_printf(line->text, ", protocol %u", (uint8_t)reply->result);
 }
 
-static void reply_query(struct line *line)
+static void outcome_query(struct line *line, const struct kd_packet *reply)
 {
-    const struct kd_query_memory *query = (const struct kd_query_memory *)line->body;
-    uint32_t flags = kd_get32(query->flags);
+    uint32_t flags = (uint32_t)reply->result;
 
     wmem_strbuf_append_printf(line->text, "%s, %s%s%s",
-                              val_to_str_const(kd_get32(query->address_space),
+                              val_to_str_const((uint32_t)(reply->result >> 32),
                                                kd_value_strings(KD_SET_ID_query_space),
                                                "unknown space"),
                               flags & KD_QUERY_READ ? "r" : "-", flags & KD_QUERY_WRITE ? "w" : "-",
                               flags & KD_QUERY_EXECUTE ? "x" : "-");
 }
 
-static void reply_ok(struct line *line)
+static void outcome_ok(struct line *line, const struct kd_packet *reply _U_)
 {
     wmem_strbuf_append(line->text, "ok");
 }
@@ -320,33 +310,33 @@ static const struct verb {
     uint32_t api;
     void (*request)(struct line *, const char *verb);
     const char *verb;
-    void (*reply)(struct line *);
+    void (*outcome)(struct line *, const struct kd_packet *reply);
 } verbs[] = {
-    {KD_API_READ_VIRTUAL_MEMORY, request_memory, "Read virtual", reply_bytes},
-    {KD_API_WRITE_VIRTUAL_MEMORY, request_memory, "Write virtual", reply_bytes},
-    {KD_API_GET_CONTEXT, request_plain, "Get context", reply_context},
-    {KD_API_SET_CONTEXT, request_plain, "Set context", reply_ok},
-    {KD_API_WRITE_BREAKPOINT, request_breakpoint, "Set breakpoint", reply_handle},
-    {KD_API_RESTORE_BREAKPOINT, request_handle, "Clear breakpoint", reply_ok},
-    {KD_API_CONTINUE, request_continue, "Go", reply_ok},
-    {KD_API_READ_CONTROL_SPACE, request_control_space, "Read", reply_bytes},
-    {KD_API_WRITE_CONTROL_SPACE, request_control_space, "Write", reply_bytes},
-    {KD_API_READ_IO_SPACE, request_io, "Read", reply_io},
-    {KD_API_WRITE_IO_SPACE, request_io, "Write", reply_ok},
-    {KD_API_REBOOT, request_plain, "Reboot", reply_ok},
-    {KD_API_CONTINUE2, request_continue2, "Go", reply_ok},
-    {KD_API_READ_PHYSICAL_MEMORY, request_physical, "Read physical", reply_bytes},
-    {KD_API_WRITE_PHYSICAL_MEMORY, request_physical, "Write physical", reply_bytes},
-    {KD_API_GET_VERSION, request_plain, "Get version", reply_version},
-    {KD_API_CAUSE_BUGCHECK, request_bugcheck, "Cause bugcheck", reply_ok},
-    {KD_API_SWITCH_PROCESSOR, request_processor, "Switch to processor", reply_ok},
-    {KD_API_READ_MSR, request_msr, "Read", reply_msr},
-    {KD_API_WRITE_MSR, request_msr, "Write", reply_ok},
-    {KD_API_SEARCH_MEMORY, request_search, "Search", reply_found},
-    {KD_API_FILL_MEMORY, request_fill, "Fill", reply_fill},
-    {KD_API_QUERY_MEMORY, request_breakpoint, "Query memory", reply_query},
-    {KD_API_GET_CONTEXT_EX, request_context_ex, "Get context", reply_context},
-    {KD_API_SET_CONTEXT_EX, request_context_ex, "Set context", reply_ok},
+    {KD_API_READ_VIRTUAL_MEMORY, request_memory, "Read virtual", outcome_bytes},
+    {KD_API_WRITE_VIRTUAL_MEMORY, request_memory, "Write virtual", outcome_bytes},
+    {KD_API_GET_CONTEXT, request_plain, "Get context", outcome_bytes},
+    {KD_API_SET_CONTEXT, request_plain, "Set context", outcome_ok},
+    {KD_API_WRITE_BREAKPOINT, request_breakpoint, "Set breakpoint", outcome_handle},
+    {KD_API_RESTORE_BREAKPOINT, request_handle, "Clear breakpoint", outcome_ok},
+    {KD_API_CONTINUE, request_continue, "Go", outcome_ok},
+    {KD_API_READ_CONTROL_SPACE, request_control_space, "Read", outcome_bytes},
+    {KD_API_WRITE_CONTROL_SPACE, request_control_space, "Write", outcome_bytes},
+    {KD_API_READ_IO_SPACE, request_io, "Read", outcome_number},
+    {KD_API_WRITE_IO_SPACE, request_io, "Write", outcome_ok},
+    {KD_API_REBOOT, request_plain, "Reboot", outcome_ok},
+    {KD_API_CONTINUE2, request_continue2, "Go", outcome_ok},
+    {KD_API_READ_PHYSICAL_MEMORY, request_physical, "Read physical", outcome_bytes},
+    {KD_API_WRITE_PHYSICAL_MEMORY, request_physical, "Write physical", outcome_bytes},
+    {KD_API_GET_VERSION, request_plain, "Get version", outcome_version},
+    {KD_API_CAUSE_BUGCHECK, request_bugcheck, "Cause bugcheck", outcome_ok},
+    {KD_API_SWITCH_PROCESSOR, request_processor, "Switch to processor", outcome_ok},
+    {KD_API_READ_MSR, request_msr, "Read", outcome_msr},
+    {KD_API_WRITE_MSR, request_msr, "Write", outcome_ok},
+    {KD_API_SEARCH_MEMORY, request_search, "Search", outcome_found},
+    {KD_API_FILL_MEMORY, request_fill, "Fill", outcome_fill},
+    {KD_API_QUERY_MEMORY, request_breakpoint, "Query memory", outcome_query},
+    {KD_API_GET_CONTEXT_EX, request_context_ex, "Get context", outcome_context_part},
+    {KD_API_SET_CONTEXT_EX, request_context_ex, "Set context", outcome_ok},
 };
 
 static const struct verb *find_verb(uint32_t api)
@@ -357,22 +347,28 @@ static const struct verb *find_verb(uint32_t api)
     return NULL;
 }
 
-/* " (412 us) [to 55]": how long the reply took, and where the other packet is. */
-static void append_link(wmem_strbuf_t *text, const struct kd_packet *request,
-                        const struct kd_packet *reply, const char *word, uint32_t frame)
+/* " (412 us) [to 55]": how long the reply took, and where the other packet is. A retransmission has
+ * no time of its own. */
+static void append_link(wmem_strbuf_t *text, const struct kd_packet *packet, const char *word)
 {
+    const struct kd_packet *peer = kd_packet_peer(packet);
     nstime_t delta;
     double us;
 
-    nstime_delta(&delta, &reply->time, &request->time);
-    us = nstime_to_sec(&delta) * 1e6;
-    if (us < 10000)
-        wmem_strbuf_append_printf(text, " (%.0f us)", us);
-    else if (us < 10e6)
-        wmem_strbuf_append_printf(text, " (%.1f ms)", us / 1e3);
-    else
-        wmem_strbuf_append_printf(text, " (%.1f s)", us / 1e6);
-    wmem_strbuf_append_printf(text, " [%s %u]", word, frame);
+    if (!(packet->flags & KD_PKT_RETRANSMISSION)) {
+        if (packet->frame > peer->frame)
+            nstime_delta(&delta, &packet->time, &peer->time);
+        else
+            nstime_delta(&delta, &peer->time, &packet->time);
+        us = nstime_to_sec(&delta) * 1e6;
+        if (us < 10000)
+            wmem_strbuf_append_printf(text, " (%.0f us)", us);
+        else if (us < 10e6)
+            wmem_strbuf_append_printf(text, " (%.1f ms)", us / 1e3);
+        else
+            wmem_strbuf_append_printf(text, " (%.1f s)", us / 1e6);
+    }
+    wmem_strbuf_append_printf(text, " [%s %u]", word, peer->frame);
 }
 
 static void append_request(struct line *line, const struct verb *verb)
@@ -387,37 +383,37 @@ static void append_request(struct line *line, const struct verb *verb)
         wmem_strbuf_append_printf(line->text, "Unknown request 0x%04x", line->view->packet->api);
 }
 
-/* What later packets told about this request. */
-static void append_outcome(struct line *line)
+static void append_outcome(struct line *line, const struct verb *verb,
+                           const struct kd_packet *reply)
 {
-    const struct kd_packet *request = line->view->packet;
-    const struct kd_packet *reply = request->peer;
-
-    if (!reply)
-        return;
     wmem_strbuf_append(line->text, " -> ");
-    if (!append_failure(line->text, reply)) {
-        if (reply->count)
-            wmem_strbuf_append_printf(line->text, "%u bytes", reply->count);
-        else
-            wmem_strbuf_append(line->text, "ok");
-    }
-    append_link(line->text, request, reply, "in", reply->frame);
+    if (append_failure(line->text, reply))
+        return;
+    if (verb)
+        verb->outcome(line, reply);
+    else
+        wmem_strbuf_append(line->text, "ok");
 }
 
 static void append_reply(struct line *line, const struct verb *verb)
 {
     const struct kd_packet *reply = line->view->packet;
 
-    wmem_strbuf_append(line->text, " -> ");
-    if (!append_failure(line->text, reply)) {
-        if (verb && line->size >= sizeof(struct kd_get_version64))
-            verb->reply(line);
-        else
-            wmem_strbuf_append(line->text, "ok");
-    }
-    if (reply->peer)
-        append_link(line->text, reply->peer, reply, "to", reply->peer->frame);
+    append_outcome(line, verb, reply);
+    if (kd_packet_peer(reply))
+        append_link(line->text, reply, "to");
+}
+
+/* What later packets told about this request. */
+static void append_answer(struct line *line, const struct verb *verb)
+{
+    const struct kd_packet *request = line->view->packet;
+    const struct kd_packet *reply = kd_packet_peer(request);
+
+    if (!reply)
+        return;
+    append_outcome(line, verb, reply);
+    append_link(line->text, request, "in");
 }
 
 static void info_manipulate(struct line *line, const uint8_t *payload, size_t size)
@@ -445,7 +441,7 @@ static void info_manipulate(struct line *line, const uint8_t *payload, size_t si
     if (line->reply)
         append_reply(line, verb);
     else if (PINFO_FD_VISITED(line->view->pinfo))
-        append_outcome(line);
+        append_answer(line, verb);
 }
 
 static void append_exception(struct line *line, const uint64_t *information, uint32_t code)
@@ -628,17 +624,17 @@ static void info_file_io(struct line *line, const uint8_t *payload, size_t size)
     else if (packet->api == KD_API_READ_FILE || packet->api == KD_API_WRITE_FILE)
         wmem_strbuf_append_printf(line->text, " at %" PRIu64 " len %u", kd_get64(file->offset),
                                   kd_get32(file->length));
-    if (!reply && PINFO_FD_VISITED(line->view->pinfo) && packet->peer) {
+    if (!reply && PINFO_FD_VISITED(line->view->pinfo) && kd_packet_peer(packet)) {
         wmem_strbuf_append(line->text, " -> ");
-        append_status(line->text, packet->peer->status);
-        append_link(line->text, packet, packet->peer, "in", packet->peer->frame);
+        append_status(line->text, kd_packet_peer(packet)->status);
+        append_link(line->text, packet, "in");
     }
     if (!reply)
         return;
     wmem_strbuf_append(line->text, " -> ");
     append_status(line->text, packet->status);
-    if (packet->peer)
-        append_link(line->text, packet->peer, packet, "to", packet->peer->frame);
+    if (kd_packet_peer(packet))
+        append_link(line->text, packet, "to");
 }
 
 static void info_control_request(struct line *line, const uint8_t *payload, size_t size)

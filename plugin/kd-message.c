@@ -478,7 +478,7 @@ static bool has_msr_value(const struct message *m)
 static void check_reply(const struct message *m)
 {
     const struct kd_packet *reply = m->view->packet;
-    const struct kd_packet *request = reply->peer;
+    const struct kd_packet *request = kd_packet_peer(reply);
     const char *name = kd_ntstatus_name(reply->status);
 
     if (reply->status >= 0x80000000u)

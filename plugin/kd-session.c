@@ -36,8 +36,7 @@ struct kd_session {
         sides[3]; /* by the flow of what the side sends: unknown, to target, to debugger */
     struct kd_packet *waiting[WAITING];
     unsigned waiting_next;
-    bool echoes;  /* the target's replies repeat what tells requests apart */
-    unsigned run; /* waiting_next when the request that is repeated was first sent */
+    bool echoes;                  /* the target's replies repeat what tells requests apart */
     struct kd_packet *io_request; /* a prompt, file request or control request of the target */
     uint32_t stop;
     wmem_array_t *modules;
@@ -120,7 +119,7 @@ static void see_control(struct kd_session *session, struct kd_packet *packet)
             if (!subject->ack_frame)
                 subject->ack_frame = packet->frame;
             /* The first transmission counts as acknowledged through any of its repetitions. */
-            if (subject->original && !subject->original->ack_frame)
+            if ((subject->flags & KD_PKT_RETRANSMISSION) && !subject->original->ack_frame)
                 subject->original->ack_frame = packet->frame;
         } else {
             packet->flags |= KD_PKT_STRAY_ACK;
@@ -196,7 +195,7 @@ static void remember_sent(struct kd_session *session, struct kd_packet *packet,
     if (!(packet->flags & KD_PKT_RETRANSMISSION)) {
         /* Data of the other side after a packet shows that it arrived, ACK or not. */
         if (side->last && !side->last->ack_frame && !side->reset && !other->spoke)
-            packet->unacked = side->last->frame;
+            packet->unacknowledged = side->last;
         side->last = packet;
         side->reset = false;
         side->spoke = true;
@@ -239,20 +238,19 @@ static bool must_answer(uint32_t number)
     return !api || api->answer == KD_ANSWER_REPLY;
 }
 
-/* A request: is it a repetition, and does it show that the one before went unanswered? */
+/* A request: is it a repetition, and does it show that the one before went unanswered? Over KDNET
+ * the debugger may go on with the reply to a repetition, and the other replies come late. */
 static void see_request(struct kd_session *session, struct kd_packet *packet)
 {
     struct kd_packet *before = session->waiting_next ? *waiting_slot(session, 0) : NULL;
 
-    if (before && !before->peer && must_answer(packet->api) && is_same_request(packet, before)) {
-        packet->flags |= KD_PKT_REPEATED;
-        packet->original = before->original ? before->original : before;
-    } else {
-        /* Over KDNET the debugger may go on with a reply to a repetition, and the others come late.
-         */
-        if (!session->kdnet && before && !before->peer && must_answer(before->api))
-            packet->unanswered = before->original ? before->original->frame : before->frame;
-        session->run = session->waiting_next;
+    if (before && !before->peer && must_answer(before->api)) {
+        if (is_same_request(packet, before)) {
+            packet->flags |= KD_PKT_REPEATED;
+            packet->original = before->original ? before->original : before;
+        } else if (!session->kdnet) {
+            packet->unanswered = before;
+        }
     }
     session->waiting[session->waiting_next++ % WAITING] = packet;
     if (packet->api == KD_API_CONTINUE || packet->api == KD_API_CONTINUE2 ||
@@ -260,32 +258,41 @@ static void see_request(struct kd_session *session, struct kd_packet *packet)
         session->stop = 0;
 }
 
-static bool answers(const struct kd_packet *reply, const struct kd_packet *request, bool exactly)
+static bool answers(const struct kd_packet *reply, const struct kd_packet *request)
 {
     return request && !request->peer && request->api == reply->api &&
-           (!exactly ||
-            (request->address == reply->address && request->requested == reply->requested));
+           request->address == reply->address && request->requested == reply->requested;
 }
 
-/* The request that a reply answers. Repetitions are answered in order, so the oldest of them comes
- * first; then any earlier one, the latest first. A target that never echoes answers what came last.
- */
+/* The waiting request that a reply echoes. A target acknowledges first and answers then, so one
+ * that was acknowledged is preferred. Over KDNET all repetitions are answered, in order; on a
+ * serial line the last one is meant. */
+static struct kd_packet *find_echoed(struct kd_session *session, const struct kd_packet *reply,
+                                     bool acknowledged)
+{
+    unsigned kept = MIN(session->waiting_next, WAITING);
+
+    for (unsigned i = 0; i < kept; i++) {
+        struct kd_packet *request = *waiting_slot(session, session->kdnet ? kept - 1 - i : i);
+
+        if (answers(reply, request) && (request->ack_frame || !acknowledged))
+            return request;
+    }
+    return NULL;
+}
+
+/* The request that a reply answers. A target that never echoes answers what came last. */
 static struct kd_packet *find_request(struct kd_session *session, const struct kd_packet *reply)
 {
-    unsigned kept = session->waiting_next < WAITING ? session->waiting_next : WAITING;
-    unsigned run = session->waiting_next - session->run;
-    struct kd_packet *request = NULL;
+    struct kd_packet *last = session->waiting_next ? *waiting_slot(session, 0) : NULL;
+    struct kd_packet *request = find_echoed(session, reply, true);
 
-    for (unsigned back = MIN(run, kept); back-- > 0 && !request;)
-        if (answers(reply, *waiting_slot(session, back), true))
-            request = *waiting_slot(session, back);
-    for (unsigned back = run; back < kept && !request; back++)
-        if (answers(reply, *waiting_slot(session, back), true))
-            request = *waiting_slot(session, back);
+    if (!request)
+        request = find_echoed(session, reply, false);
     if (request && (request->address || request->requested))
         session->echoes = true;
-    if (!request && !session->echoes && kept && answers(reply, *waiting_slot(session, 0), false))
-        request = *waiting_slot(session, 0);
+    if (!request && !session->echoes && last && !last->peer && last->api == reply->api)
+        request = last;
     return request;
 }
 
@@ -342,8 +349,8 @@ static void see_manipulate(struct kd_session *session, struct kd_packet *packet,
                            const uint8_t *payload, size_t size)
 {
     if (packet->flags & KD_PKT_RETRANSMISSION)
-        packet->peer = packet->original->peer;
-    else if (packet->flow == KD_FLOW_TO_TARGET)
+        return;
+    if (packet->flow == KD_FLOW_TO_TARGET)
         see_request(session, packet);
     else if (packet->flow == KD_FLOW_TO_DEBUGGER)
         see_reply(session, packet, payload, size);
@@ -427,9 +434,9 @@ static void see_io(struct kd_session *session, struct kd_packet *packet)
 {
     struct kd_packet *request = session->io_request;
 
-    if (packet->flags & KD_PKT_RETRANSMISSION) {
-        packet->peer = packet->original->peer;
-    } else if (packet->flow == KD_FLOW_TO_DEBUGGER) {
+    if (packet->flags & KD_PKT_RETRANSMISSION)
+        return;
+    if (packet->flow == KD_FLOW_TO_DEBUGGER) {
         if (packet->api != KD_API_PRINT_STRING && packet->api != KD_API_PRINT_TRACE)
             session->io_request = packet;
     } else if (request && request->type == packet->type && request->api == packet->api) {
@@ -492,6 +499,44 @@ static void describe_transfer(struct kd_packet *packet, const uint8_t *body, siz
     packet->count = packet->flow == KD_FLOW_TO_DEBUGGER ? moved : packet->requested;
 }
 
+/* A reply's number, for the Info column of its request too. */
+static uint64_t result_of(const struct kd_packet *packet, const uint8_t *body)
+{
+    const struct kd_write_breakpoint *breakpoint = (const void *)body;
+    const struct kd_write_breakpoint32 *breakpoint32 = (const void *)body;
+    const struct kd_write_io_space *io = (const void *)body;
+    const struct kd_write_io_space32 *io32 = (const void *)body;
+    const struct kd_read_msr *msr = (const void *)body;
+    const struct kd_query_memory *query = (const void *)body;
+    const struct kd_get_version64 *version = (const void *)body;
+    const struct kd_fill_memory *fill = (const void *)body;
+    const struct kd_context_ex *part = (const void *)body;
+    bool narrow = packet->flags & KD_PKT_PROTOCOL32;
+
+    switch (packet->api) {
+    case KD_API_WRITE_BREAKPOINT:
+        return kd_get32(narrow ? breakpoint32->break_point_handle : breakpoint->break_point_handle);
+    case KD_API_READ_IO_SPACE:
+        return kd_get32(narrow ? io32->data_value : io->data_value);
+    case KD_API_READ_MSR:
+        return (uint64_t)kd_get32(msr->data_value_high) << 32 | kd_get32(msr->data_value_low);
+    case KD_API_SEARCH_MEMORY:
+        return kd_get64(*(const kd_u64 *)body);
+    case KD_API_QUERY_MEMORY:
+        return (uint64_t)kd_get32(query->address_space) << 32 | kd_get32(query->flags);
+    case KD_API_FILL_MEMORY:
+        return kd_get32(fill->length);
+    case KD_API_GET_CONTEXT_EX:
+        return (uint64_t)kd_get32(part->byte_count) << 32 | kd_get32(part->bytes_copied);
+    case KD_API_GET_VERSION:
+        return (uint64_t)kd_get16(version->major_version) << 48 |
+               (uint64_t)kd_get16(version->minor_version) << 32 |
+               (uint64_t)kd_get16(version->machine_type) << 16 | kd_get8(version->protocol_version);
+    default:
+        return 0;
+    }
+}
+
 static void describe_manipulate(struct kd_packet *packet, const uint8_t *payload, size_t size)
 {
     const struct kd_manipulate_header32 *header = (const struct kd_manipulate_header32 *)payload;
@@ -508,6 +553,10 @@ static void describe_manipulate(struct kd_packet *packet, const uint8_t *payload
     layout = !api ? KD_LAYOUT_none : protocol32 ? kd_api_layout32(api) : api->layout;
     packet->address = echoed(layout, payload + at, size - at);
     describe_transfer(packet, payload + at, size - at, layout);
+    if (packet->flow == KD_FLOW_TO_DEBUGGER && size - at >= sizeof(struct kd_get_version64))
+        packet->result = result_of(packet, payload + at);
+    if (packet->api == KD_API_GET_CONTEXT)
+        packet->count = (uint32_t)(size - MIN(size, (size_t)KD_MANIPULATE_DATA));
 }
 
 /* What the packet says of itself, whatever the session. */

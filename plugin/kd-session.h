@@ -32,7 +32,7 @@ struct kd_packet {
     uint32_t id;
     uint32_t expected_id; /* DESYNC: what would have followed */
     uint32_t size;        /* payload bytes */
-    uint32_t checksum;    /* true sum of the payload */
+    uint32_t checksum;    /* as the header states it */
     uint8_t type;
     uint8_t flow; /* enum kd_flow */
     uint8_t arch; /* enum kd_arch, as known when the packet was sent */
@@ -41,17 +41,24 @@ struct kd_packet {
     uint32_t status;    /* replies */
     uint32_t requested; /* TransferCount, which a reply echoes */
     uint32_t count;     /* bytes asked for, or moved */
-    uint64_t
-        address; /* the echoed part of the union: what tells one request of an API from another */
+    uint64_t address;   /* first part of the union that a reply echoes */
+    uint64_t result;    /* replies: what was asked for, where it is a number (see kd-info.c) */
     uint32_t ack_frame; /* data: acknowledged in; ACK, RESEND: the packet it is about */
-    uint32_t
-        unacked; /* frame of the sender's packet before, which was never acknowledged; 0: none */
-    uint32_t unanswered; /* frame of the request before, which was not answered; 0: none */
     uint32_t stop; /* frame of the state change that holds the target; 0: running, or not known */
+    /* The sender's packet before, and the request before: without ACK and reply when this was sent.
+     */
+    const struct kd_packet *unacknowledged;
+    const struct kd_packet *unanswered;
     struct kd_packet *original; /* RETRANSMISSION, REPEATED, REPAIRS: the first transmission */
-    struct kd_packet *peer;     /* request <-> reply */
+    struct kd_packet *peer;     /* request <-> reply; of a retransmission: see kd_packet_peer */
     nstime_t time;
 };
+
+/* The other half of request and reply, or null. */
+static inline const struct kd_packet *kd_packet_peer(const struct kd_packet *packet)
+{
+    return packet->flags & KD_PKT_RETRANSMISSION ? packet->original->peer : packet->peer;
+}
 
 struct kd_module {
     const char *path;

@@ -118,6 +118,8 @@ static struct kd_framing framing_for(enum kd_flow flow)
 
 static void carry_append(struct carry *carry, const uint8_t *bytes, size_t size)
 {
+    if (!size)
+        return;
     if (carry->size + size > carry->capacity) {
         carry->capacity = MAX(2 * carry->capacity, MAX(carry->size + size, 256));
         carry->bytes = wmem_realloc(wmem_file_scope(), carry->bytes, carry->capacity);

@@ -126,24 +126,37 @@ static proto_item *add_frame_link(proto_tree *tree, int hf, tvbuff_t *tvb, uint3
 
 static void show_peer(tvbuff_t *tvb, proto_tree *tree, const struct kd_packet *packet)
 {
+    const struct kd_packet *peer = kd_packet_peer(packet);
     bool request =
         packet->flow ==
         (packet->type == KD_PACKET_STATE_MANIPULATE ? KD_FLOW_TO_TARGET : KD_FLOW_TO_DEBUGGER);
-    proto_item *item;
     nstime_t delta;
 
-    if (!packet->peer || !tree)
+    if (!peer || !tree)
         return;
-    add_frame_link(tree, request ? hf_response_in : hf_request_in, tvb, packet->peer->frame);
-    if (request)
+    add_frame_link(tree, request ? hf_response_in : hf_request_in, tvb, peer->frame);
+    if (request || (packet->flags & KD_PKT_RETRANSMISSION))
         return;
-    nstime_delta(&delta, &packet->time, &packet->peer->time);
-    item = proto_tree_add_time(tree, hf_time, tvb, 0, 0, &delta);
-    proto_item_set_generated(item);
+    nstime_delta(&delta, &packet->time, &peer->time);
+    proto_item_set_generated(proto_tree_add_time(tree, hf_time, tvb, 0, 0, &delta));
+}
+
+/* The packet or request before lacked its ACK or reply when this one was sent. Later visits know
+ * whether it came after all. */
+static bool lacks_reply(const packet_info *pinfo, const struct kd_packet *packet)
+{
+    return packet->unanswered && !(PINFO_FD_VISITED(pinfo) && packet->unanswered->peer);
+}
+
+static bool lacks_ack(const packet_info *pinfo, const struct kd_packet *packet)
+{
+    return packet->unacknowledged &&
+           !(PINFO_FD_VISITED(pinfo) && packet->unacknowledged->ack_frame);
 }
 
 /* Links to other packets of the same connection. */
-static void show_links(tvbuff_t *tvb, proto_tree *tree, const struct kd_packet *packet)
+static void show_links(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
+                       const struct kd_packet *packet)
 {
     add_frame_link(tree, hf_stop, tvb, packet->stop);
     if (packet->type == KD_PACKET_ACKNOWLEDGE)
@@ -156,8 +169,10 @@ static void show_links(tvbuff_t *tvb, proto_tree *tree, const struct kd_packet *
         add_frame_link(tree, hf_retransmission_of, tvb, packet->original->frame);
     if (packet->flags & KD_PKT_REPEATED)
         add_frame_link(tree, hf_repeats, tvb, packet->original->frame);
-    add_frame_link(tree, hf_unanswered, tvb, packet->unanswered);
-    add_frame_link(tree, hf_unacknowledged, tvb, packet->unacked);
+    if (lacks_reply(pinfo, packet))
+        add_frame_link(tree, hf_unanswered, tvb, packet->unanswered->frame);
+    if (lacks_ack(pinfo, packet))
+        add_frame_link(tree, hf_unacknowledged, tvb, packet->unacknowledged->frame);
     show_peer(tvb, tree, packet);
 }
 
@@ -182,7 +197,7 @@ static void expert_hindsight(packet_info *pinfo, proto_item *item, const struct 
     if (!packet->ack_frame)
         expert_add_info(pinfo, item, &ei_unacknowledged);
     if (packet->type == KD_PACKET_STATE_MANIPULATE && packet->flow == KD_FLOW_TO_TARGET &&
-        !packet->peer && api && api->answer == KD_ANSWER_REPLY)
+        !kd_packet_peer(packet) && api && api->answer == KD_ANSWER_REPLY)
         expert_add_info(pinfo, item, &ei_unanswered);
 }
 
@@ -211,12 +226,14 @@ static void expert_link(packet_info *pinfo, proto_item *item, const struct kd_un
     if (packet->flags & KD_PKT_DESYNC)
         expert_add_info_format(pinfo, item, &ei_desync, "PacketId is 0x%08x, 0x%08x would follow",
                                packet->id, packet->expected_id);
-    if (packet->unacked)
+    if (lacks_ack(pinfo, packet))
         expert_add_info_format(pinfo, item, &ei_unacknowledged,
-                               "The packet in frame %u was never acknowledged", packet->unacked);
-    if (packet->unanswered)
+                               "The packet in frame %u was not acknowledged before this one",
+                               packet->unacknowledged->frame);
+    if (lacks_reply(pinfo, packet))
         expert_add_info_format(pinfo, item, &ei_unanswered,
-                               "The request in frame %u was not answered", packet->unanswered);
+                               "The request in frame %u was not answered before this one",
+                               packet->unanswered->frame);
     expert_hindsight(pinfo, item, packet);
 }
 
@@ -260,7 +277,7 @@ static void show_packet(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
         proto_item_append_text(item, ", %s", info);
         subtree = proto_item_add_subtree(item, ett_kd);
         show_header(tvb, subtree, unit);
-        show_links(tvb, subtree, unit->packet);
+        show_links(tvb, pinfo, subtree, unit->packet);
     }
     expert_link(pinfo, item, unit);
     if (damaged)
@@ -405,10 +422,10 @@ static void register_fields(void)
              FT_FRAMENUM_RETRANS_PREV, NULL),
         LINK(hf_repeats, "Repeats the request of frame", "kd.repeats", FT_FRAMENUM_RETRANS_PREV,
              "KDNET: an unanswered request sent again under a new id"),
-        LINK(hf_unanswered, "Not answered: frame", "kd.unanswered", FT_FRAMENUM_NONE,
+        LINK(hf_unanswered, "Request not answered, in frame", "kd.unanswered", FT_FRAMENUM_NONE,
              "The request before this one got no reply"),
-        LINK(hf_unacknowledged, "Not acknowledged: frame", "kd.unacknowledged", FT_FRAMENUM_NONE,
-             "The packet before this one got no ACK"),
+        LINK(hf_unacknowledged, "Packet not acknowledged, in frame", "kd.unacknowledged",
+             FT_FRAMENUM_NONE, "The packet before this one got no ACK"),
         LINK(hf_stop, "Stopped since frame", "kd.stop", FT_FRAMENUM_NONE,
              "The state change that holds the target"),
     };
