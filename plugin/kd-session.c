@@ -3,8 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * State: for each side the last data packets it sent (an ACK names one of them), the requests that
- * wait for a reply, the target's architecture and modules, the current stop. Everything is bounded
- * but the modules, of which there is one per load event.
+ * wait for a reply, the target's architecture and modules, the current stop. All of it is bounded.
  */
 #include "kd-session.h"
 
@@ -12,8 +11,9 @@
 
 #include <epan/charsets.h>
 
-#define RECENT  8  /* data packets of a side that an ACK may still name */
-#define WAITING 64 /* requests that a late reply may still answer */
+#define RECENT  8    /* data packets of a side that an ACK may still name */
+#define WAITING 64   /* requests that a late reply may still answer */
+#define MODULES 4096 /* more load events than any system has; the rest goes without names */
 
 struct kd_side {
     struct kd_packet *recent[RECENT]; /* ring, newest at `newest` */
@@ -375,7 +375,7 @@ static void add_module(struct kd_session *session, uint32_t frame, uint64_t base
 {
     struct kd_module module = {.base = base, .size = size, .checksum = checksum, .loaded = frame};
 
-    if (!text_size)
+    if (!text_size || wmem_array_get_count(session->modules) >= MODULES)
         return;
     module.path = (const char *)get_ascii_string(wmem_file_scope(), text,
                                                  (int)strnlen((const char *)text, text_size));

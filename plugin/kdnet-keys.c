@@ -64,7 +64,7 @@ static bool row_endpoint(const struct key_row *row, struct kdnet_endpoint *endpo
 
 static void read_keylog(GArray *list)
 {
-    FILE *file = pref_keylog && *pref_keylog ? fopen(pref_keylog, "rb") : NULL;
+    FILE *file = pref_keylog && *pref_keylog ? kdlens_fopen(pref_keylog, "rb") : NULL;
     char line[LINE_MAX_SIZE];
     unsigned number = 0;
 

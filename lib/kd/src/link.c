@@ -224,6 +224,7 @@ bool kd_link_reset(struct kd_link *link, uint64_t now, struct kd_link_actions *o
     }
     if (!link->resetting && now >= link->quiet_until)
         link->resets_owed = 0;
+    link->sync_answers = false;
     repeat_reset(link, now, out);
     return true;
 }
@@ -281,12 +282,9 @@ static void take(struct kd_link *link, const struct kd_link_sync *packet, const 
     }
     link->untouched = false;
     link->remote_seen = true;
-    if (is_serial(link))
-        link->remote_id = (packet->id & ~KD_SYNC_PACKET_ID) ^ SERIAL_TOGGLE;
-    else {
-        link->remote_id = packet->id;
-        stop_resetting(link);
-    }
+    link->remote_id =
+        is_serial(link) ? (packet->id & ~KD_SYNC_PACKET_ID) ^ SERIAL_TOGGLE : packet->id;
+    stop_resetting(link);
     link->sync = *packet;
     link->sync.valid = sync;
     if (link->sending)
@@ -311,7 +309,7 @@ static enum kd_link_verdict receive_data(struct kd_link *link, const struct kd_f
     };
     bool wanted = packet.type < 32 && link->config.accept >> packet.type & 1;
 
-    if (link->resetting && is_serial(link))
+    if (link->resetting && is_serial(link) && !(link->sync_answers && has_sync(link, packet.id)))
         return KD_LINK_IGNORED;
     if (frame->flags ||
         (is_target(link) && refused_by_target(link, packet.type, packet.id, packet.size))) {
@@ -382,23 +380,21 @@ static enum kd_link_verdict reset_serial_target(struct kd_link *link, uint64_t n
 static enum kd_link_verdict reset_serial_debugger(struct kd_link *link, uint64_t now,
                                                   struct kd_link_actions *out)
 {
-    bool quiet = link->resetting || now < link->quiet_until;
+    bool settled = !link->resetting && now < link->quiet_until;
     /* The answer to an earlier RESET of ours, which the target read before all we sent since. */
-    bool late = quiet && !link->resetting && link->resets_owed > 0 &&
-                link->current_id == KD_INITIAL_PACKET_ID;
+    bool late = link->resets_owed > 0 && link->current_id == KD_INITIAL_PACKET_ID;
 
     link->resets_owed -= link->resets_owed > 0;
-    if (quiet && !link->resetting && link->untouched)
+    if (settled && (late || link->untouched))
         return KD_LINK_DUPLICATE;
-    stop_resetting(link);
-    if (!quiet) {
-        add_reset(link, out);
-        link->resets_owed = 0;
-    }
-    if (!late) {
+    if (link->resetting) {
+        stop_resetting(link);
+    } else {
         if (link->sending)
             end_packet(link, KD_LINK_GAVE_UP, out);
-        link->quiet_until = after(now, link->config.quiet_us);
+        link->resets_owed = 0;
+        link->sync_answers = true;
+        repeat_reset(link, now, out);
     }
     begin_streams(link, false);
     add(out, KD_LINK_RESET_SEEN)->type = KD_PACKET_RESET;
@@ -534,6 +530,7 @@ static void retries_used_up(struct kd_link *link, uint64_t now, struct kd_link_a
     begin_streams(link, is_target(link));
     if (!is_target(link)) {
         link->resets_owed = 0;
+        link->sync_answers = false;
         repeat_reset(link, now, out);
     }
 }

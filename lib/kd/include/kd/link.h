@@ -159,6 +159,7 @@ struct kd_link {
     uint64_t retry_at;
 
     bool resetting;        /* own RESET, not yet answered */
+    bool sync_answers;     /* R17: a SYNC packet will do for its answer */
     uint32_t resets_asked; /* since the last answer */
     uint32_t resets_owed;  /* not answered, the late answers of R20 included */
     uint64_t reset_at;
