@@ -29,6 +29,7 @@
 #define PEER_PORTS       "51111-51112"
 
 static int proto_kd = -1;
+static wmem_map_t *openings; /* conversation -> struct opening[2], in file scope */
 static unsigned pref_max_payload = KD_PACKET_MAX_SIZE;
 static dissector_handle_t handle_stream;
 static dissector_handle_t handle_tcp;
@@ -508,9 +509,48 @@ static bool is_kd(tvbuff_t *tvb)
     return packets > 0;
 }
 
+/* WinDbg opens with a RESET and writes it byte by byte, so no segment alone tells that this is KD.
+ * The beginning of a direction is kept while it agrees with a RESET. */
+struct opening {
+    uint8_t bytes[KD_HEADER_SIZE];
+    size_t size;
+    bool other; /* something else was said */
+};
+
+static bool agrees_with_reset(const struct opening *opening)
+{
+    static const uint8_t reset[8] = {0x69, 0x69, 0x69, 0x69, KD_PACKET_RESET, 0, 0, 0};
+
+    return !memcmp(opening->bytes, reset, MIN(opening->size, sizeof reset));
+}
+
+/* First visit: whether this segment completes the RESET that opens a connection. */
+static bool completes_reset(tvbuff_t *tvb, packet_info *pinfo)
+{
+    size_t size = tvb_captured_length(tvb);
+    conversation_t *conversation;
+    struct opening *pair, *opening;
+
+    if (PINFO_FD_VISITED(pinfo) || size > KD_HEADER_SIZE)
+        return false;
+    conversation = find_or_create_conversation(pinfo);
+    pair = wmem_map_lookup(openings, conversation);
+    if (!pair) {
+        pair = wmem_alloc0_array(wmem_file_scope(), struct opening, 2);
+        wmem_map_insert(openings, conversation, pair);
+    }
+    opening = &pair[pinfo->srcport < pinfo->destport];
+    if (opening->other || size > KD_HEADER_SIZE - opening->size)
+        return false;
+    tvb_memcpy(tvb, opening->bytes + opening->size, 0, size);
+    opening->size += size;
+    opening->other = !agrees_with_reset(opening);
+    return !opening->other && opening->size == KD_HEADER_SIZE;
+}
+
 static kdlens_bool heuristic_tcp(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data)
 {
-    if (!tvb_captured_length(tvb) || !is_kd(tvb))
+    if (!tvb_captured_length(tvb) || (!is_kd(tvb) && !completes_reset(tvb, pinfo)))
         return false;
     conversation_set_dissector_from_frame_number(find_or_create_conversation(pinfo), pinfo->num,
                                                  handle_tcp);
@@ -523,6 +563,8 @@ void kd_stream_register(int proto)
     module_t *module = prefs_register_protocol(proto, NULL);
 
     proto_kd = proto;
+    openings =
+        wmem_map_new_autoreset(wmem_epan_scope(), wmem_file_scope(), g_direct_hash, g_direct_equal);
     handle_stream = register_dissector("kd_stream", dissect_stream, proto);
     handle_tcp = register_dissector("kd_tcp", dissect_segment, proto);
     handle_peer = register_dissector("kd_udp", dissect_peer, proto);
