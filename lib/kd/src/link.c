@@ -16,9 +16,11 @@
  *   reset     QUIET     debugger's kd_link_reset or limit      ASKING    (resetting)
  *             ASKING    timeout                                ASKING    RESET again
  *             ASKING    RESET                                  SETTLED   (now < quiet_until)
- *             QUIET     RESET                                  SETTLED   answered; target: QUIET
+ *             QUIET     RESET                                  QUIET     answered; serial debugger:
+ *                                                              ASKING    also done by SYNC
  *             QUIET     target's kd_link_reset                 SETTLED
- *             SETTLED   quiet_us over; target: ACK             QUIET     until then no answers
+ *             SETTLED   RESET                                  SETTLED   R19, R20
+ *             SETTLED   quiet_us over; target: ACK             QUIET
  */
 #include "kd/link.h"
 

@@ -84,8 +84,9 @@ struct kd_framer {
     bool after_noise;
 };
 
-/* Room for any frame of this framing: header, payload, trailer. */
-#define KD_FRAMER_CAPACITY(max_payload) (KD_HEADER_SIZE + (max_payload) + 1u)
+/* Room for any frame of this framing and for what decides about it: header, payload and trailer,
+ * or a control packet and the 7 bytes behind it that tell whether another packet starts in it. */
+#define KD_FRAMER_CAPACITY(max_payload) (KD_HEADER_SIZE + (max_payload) + 7u)
 
 /* capacity is at least KD_FRAMER_CAPACITY(max_payload). */
 void kd_framer_init(struct kd_framer *framer, const struct kd_framing *framing, uint8_t *buffer,

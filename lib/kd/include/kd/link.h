@@ -57,17 +57,20 @@
  *   R16 Serial: both ids become 0x80800000, whichever end sent it; RESET has id 0. KDNET: the
  *       counters go on; the id is the sender's current one, and nobody here looks at it.
  *       [kd, boot, windbg]
- *   R17 A RESET is answered by RESET, then the target's packet on the way is sent again, under
- *       the new id. The debugger's is given up on serial links, and sent again with its old id on
- *       KDNET. [kd, boot]
- *   R18 An answer is not answered. The debugger repeats its RESET every reset_us until one comes;
- *       meanwhile, on serial links, it ignores data packets: they belong to the streams before.
- *       [kd, windbg]
+ *   R17 A RESET is answered by RESET. The target then sends its packet on the way again, under the
+ *       new id. The serial debugger gives its packet up; what it answers with is a RESET of its
+ *       own, as in R18, since a lost one would leave the ends with different ids, but a SYNC packet
+ *       will do for the answer. On KDNET both ends send their packets again, with the old ids.
+ *       [kd, boot; waiting: ours]
+ *   R18 The debugger repeats a RESET of its own every reset_us until one comes back, which is not
+ *       answered. Meanwhile, on serial links, it ignores data packets: they belong to the streams
+ *       before. [kd, windbg]
  *   R19 The target sends RESET by itself once, at its start, and not after it answered one. For
  *       quiet_us, or until an ACK, it takes a RESET for the answer. [windbg: else 68 RESETs ran
  *       back and forth]
- *   R20 The debugger answers no RESET for quiet_us after it sent one: several of its RESETs may
- *       have waited in a buffer, and their answers come late. [ours]
+ *   R20 The debugger, for quiet_us after it sent RESET: further answers to its RESETs, of which
+ *       several may have waited in a buffer, change nothing, nor does one that follows on another.
+ *       [ours]
  */
 #ifndef KD_LINK_H
 #define KD_LINK_H
