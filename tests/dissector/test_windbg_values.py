@@ -1,0 +1,88 @@
+# test_windbg_values.py - values that WinDbg printed, found in the decoded fields of its session.
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+import unittest
+
+import kdcapture as kd
+import kdtest
+import windbgtext
+from windbgsession import Session
+
+BOOTMGR_KEY = "kdnet.key:1a2b3c4d5e6f7.8g9h0i1j2k3l.2m6n7o8p9q0r1.2s3t4u5v6w7x"
+
+AT_LEAST = 100  # values over all files
+
+compared: dict[str, int] = {}
+
+
+class WinDbg(unittest.TestCase):
+    """Each text is followed from its beginning to its end; the session only moves forward."""
+
+    def follow(self, name: str, arch: str, capture, *prefs: str) -> None:
+        packets = kd.packets(capture, *prefs)
+        text = kdtest.captures(f"{name}.txt").read_text(encoding="utf-8")
+        session = Session()
+        at = 0
+        for step in windbgtext.steps(text, arch):
+            begin = at
+            missing = self.missing(step, session)
+            while missing:
+                if at == len(packets):
+                    self.fail(self.explain(name, step, packets[begin - 1].frame, missing))
+                session.feed(packets[at])
+                at += 1
+                missing = self.missing(step, session)
+            if step.event or step.resumes:
+                session.stop_is_new = False
+            compared[name] = compared.get(name, 0) + len(step.checks)
+        print(f"{name}: {compared[name]} values compared")
+
+    @staticmethod
+    def missing(step: windbgtext.Step, session: Session) -> list[windbgtext.Check]:
+        if step.event and not session.stop_is_new:
+            return step.checks
+        return [check for check in step.checks if not check.holds(session)]
+
+    @staticmethod
+    def explain(name: str, step: windbgtext.Step, frame: int, missing: list) -> str:
+        never = "\n".join(f"  {check.printed}" for check in missing)
+        return f"{name}, after `{step.command}`: not found together behind frame {frame}:\n{never}"
+
+    def test_amd64(self):
+        """Registers, memory, search, fill, ports, MSRs, breakpoints, steps of an AMD64 target."""
+        self.serial("windbg-amd64", "amd64")
+
+    def test_arm64(self):
+        """Registers, memory, breakpoints and steps of an ARM64 target."""
+        self.serial("windbg-arm64", "arm64")
+
+    def test_x86(self):
+        """Registers, memory, breakpoints and steps of a 32-bit target."""
+        self.serial("windbg-x86", "x86")
+
+    def test_bootmgr_serial(self):
+        """Windows' boot manager over a COM port."""
+        self.serial("windows-bootmgr-serial", "amd64")
+
+    def test_bootmgr_kdnet(self):
+        """Windows' boot manager over KDNET, where a CONTEXT comes in two parts."""
+        capture = kdtest.captures("windows-bootmgr-kdnet.pcap.gz")
+        self.follow("windows-bootmgr-kdnet", "amd64", capture, BOOTMGR_KEY)
+
+    def serial(self, name: str, arch: str) -> None:
+        self.follow(name, arch, kdtest.recording(kdtest.captures(f"{name}.jsonl")))
+
+    def test_zz_enough_values(self):
+        """At least 100 values in all: a text that nothing reads any more must not pass."""
+        kdtest.captures("windbg-amd64.txt")
+        total = sum(compared.values())
+        print(f"{total} values compared in {len(compared)} sessions")
+        self.assertGreaterEqual(total, AT_LEAST)
+        self.assertEqual(len(compared), 5)
+
+
+def setUpModule():
+    kdtest.captures()  # skips all tests at once
+
+
+if __name__ == "__main__":
+    kdtest.main()
