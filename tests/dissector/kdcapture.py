@@ -19,7 +19,7 @@ from collections import Counter
 from functools import lru_cache
 
 import kdtest
-from goldens import HINDSIGHT, HINDSIGHT_EXPERTS, own_fields
+from goldens import HINDSIGHT, HINDSIGHT_EXPERTS
 
 TO_TARGET = 1
 TO_DEBUGGER = 2
@@ -115,6 +115,10 @@ class Frame:
         self.units = [Unit(self.number, tree)
                       for tree in (trees if isinstance(trees, list) else [trees])]
 
+    def layers(self) -> list[Fields]:
+        """All that the plugin shows of the frame."""
+        return [self.kdnet or Fields({}), *self.units]
+
 
 def _only(layer) -> dict:
     return layer if isinstance(layer, dict) else layer[-1]
@@ -209,19 +213,19 @@ def contradictions(packet_list) -> list[str]:
 # --- passes
 
 
-# Said in one pass, and taken back when the reply or the ACK came late.
-TAKEN_BACK = ("kd.unanswered", "kd.unacknowledged")
+# The last two are said in one pass, and taken back when the reply or the ACK comes after all.
+IN_HINDSIGHT = {*HINDSIGHT, *HINDSIGHT_EXPERTS, "kd.unanswered", "kd.unacknowledged"}
 
 
 def pass_differences(capture, *prefs: str) -> list[str]:
     """Where one pass and two passes disagree on a field that does not need hindsight."""
-    names = [name for name in own_fields()
-             if name not in (*HINDSIGHT, *HINDSIGHT_EXPERTS, *TAKEN_BACK)]
-    once, twice = (kdtest.fields(capture, names, *prefs, two_pass=two_pass)
-                   for two_pass in (False, True))
-    return [f"frame {number}: {name} is {first!r} and then {second!r}"
-            for number, rows in enumerate(zip(once, twice, strict=True), 1)
-            for name, first, second in zip(names, *rows) if first != second]
+    once, twice = (frames(capture, *prefs, two_pass=two_pass) for two_pass in (False, True))
+    return [f"frame {first.number}: {name} is {a} and then {b}"
+            for first, second in zip(once, twice, strict=True)
+            for mine, other in zip(first.layers(), second.layers(), strict=True)
+            for name in sorted(mine.values.keys() | other.values.keys())
+            if name not in IN_HINDSIGHT and not name.startswith("_ws.")
+            and (a := mine.values.get(name)) != (b := other.values.get(name))]
 
 
 def shown_by_tshark(capture, *prefs: str) -> list[str]:

@@ -158,6 +158,8 @@ def fields(capture, names: list[str], *prefs: str, filter: str = "", two_pass: b
     asked = [*dict.fromkeys(column for column in columns if column != "frame.number"),
              "frame.number"]
     args = ["-T", "fields", "-E", "separator=\x1f", "-E", "occurrence=a", "-E", "aggregator=\x1e"]
+    if _escapes():
+        args += ["-E", "escape=n"]
     for column in asked:
         args += ["-e", column]
     if filter:
@@ -176,8 +178,15 @@ def fields(capture, names: list[str], *prefs: str, filter: str = "", two_pass: b
     return rows
 
 
+def _escapes() -> bool:
+    """Whether -T fields doubles backslashes, which it then does even when told not to escape."""
+    return version() >= (4, 4)
+
+
 def _values(cell: str, multiple: bool):
     digits = {"True": "1", "False": "0"}
+    if _escapes():
+        cell = re.sub(r"\\(.)", r"\1", cell, flags=re.DOTALL)
     values = [digits.get(value, value) for value in cell.split("\x1e") if value]
     return values if multiple else ",".join(values)
 

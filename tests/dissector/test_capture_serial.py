@@ -123,6 +123,11 @@ def stream(name: str, direction: str) -> bytes:
     return b"".join(chunk.data for chunk in chunks if chunk.direction == direction)
 
 
+@lru_cache(maxsize=None)
+def found_in(name: str, direction: str) -> list[Found]:
+    return scan(stream(name, direction), direction)
+
+
 def headers_shown(packet: kd.Unit) -> tuple:
     """Leader, type, size, id and checksum, as decoded."""
     return (packet.number("kd.leader").to_bytes(4, "little"),
@@ -259,7 +264,7 @@ class Bytes(SerialTest):
 
     def check_order(self, name: str):
         for direction, flow in FLOWS.items():
-            expected = [found for found in scan(stream(name, direction), direction)
+            expected = [found for found in found_in(name, direction)
                         if found.kind == "packet"]
             shown = [packet for packet in self.packets(name) if packet.flow == flow]
             self.assertEqual([headers_shown(packet) for packet in shown],
@@ -272,7 +277,7 @@ class Bytes(SerialTest):
     def check_rest(self, name: str):
         for direction, flow in FLOWS.items():
             for kind, field in (("break-in", "kd.breakin"), ("noise", "kd.noise")):
-                expected = b"".join(found.data for found in scan(stream(name, direction), direction)
+                expected = b"".join(found.data for found in found_in(name, direction)
                                     if found.kind == kind)
                 shown = b"".join(unit.number(field).to_bytes(1, "big") if kind == "break-in"
                                  else unit.data(field) for unit in self.units(name)
@@ -285,9 +290,9 @@ class Bytes(SerialTest):
 
     def check_checksums(self, name: str):
         for direction, flow in FLOWS.items():
-            wrong = [found.data for found in scan(stream(name, direction), direction)
-                     if found.kind == "packet" and sum(found.data[16:-1]) != found.header()[4]
-                     and found.data[:1] == b"0"]
+            wrong = [found.data for found in found_in(name, direction)
+                     if found.kind == "packet" and found.data[:1] == b"0"
+                     and sum(found.data[16:-1]) != found.header()[4]]
             shown = [packet for packet in self.packets(name)
                      if packet.flow == flow and "kd.expert.checksum" in packet]
             self.assertEqual([packet.number("kd.checksum.calculated") for packet in shown],

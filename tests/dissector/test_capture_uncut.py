@@ -5,12 +5,15 @@
 import random
 import unittest
 from collections import Counter
+from decimal import Decimal
 
 import kdcapture as kd
 import kdtest
 
 CAPTURE = "windbg-uncut.pcapng.gz"
 KEY = "kdnet.key:8.8.8.8"
+
+CONTINUES = {kd.CONTINUE, kd.CONTINUE2}
 
 # CreateFile requests of the boot loader, in order.
 PATHS = r"""
@@ -131,6 +134,28 @@ class Messages(Uncut):
     def test_replies_belong_to_their_requests(self):
         """Every reply names the oldest waiting request with the same content."""
         self.assertEqual(kd.wrong_links(self.packets), [])
+
+    def test_time_since_request(self):
+        """kd.time of a reply is the time between the two frames."""
+        times = {int(number): Decimal(time) for number, time in
+                 kdtest.fields(self.capture, ["frame.number", "frame.time_epoch"])}
+        replies = [packet for packet in self.packets
+                   if "kd.request_in" in packet and "kd.retransmission_of" not in packet]
+        self.assertGreater(len(replies), 100)
+        for packet in replies:
+            self.assertEqual(Decimal(packet.text("kd.time")),
+                             times[packet.frame] - times[packet.number("kd.request_in")])
+
+    def test_stops(self):
+        """Requests name the state change since which the target is stopped."""
+        stop = None
+        for packet in self.packets:
+            if packet.type == kd.STATE_CHANGE64:
+                stop = packet.frame
+            elif packet.type == kd.STATE_MANIPULATE and packet.api not in CONTINUES:
+                self.assertEqual(packet.number("kd.stop"), stop)
+            elif packet.type == kd.FILE_IO:  # the boot loader asks while it runs
+                self.assertNotIn("kd.stop", packet)
 
     def test_file_requests(self):
         """33 CreateFile requests with their paths; WinDbg has none of the files."""

@@ -12,6 +12,9 @@ import struct
 import kdcapture as kd
 
 
+VECTORS = {"kd.context.st", "kd.context.xmm"}
+NO_NUMBER = {"vector", "v", "extended", "fp.registers"}  # more bytes, which no text shows
+
 
 class Session:
     """State after the packets fed so far."""
@@ -140,12 +143,13 @@ class Session:
     def _registers(self, packet: kd.Unit) -> None:
         """Of a CONTEXT or control space, whole or a part, read or written."""
         for name, values in packet.values.items():
-            for prefix, registers in (("kd.context.", self.context), ("kd.special.", self.special)):
-                if name.startswith(prefix) and len(values) > 1:
-                    self._vectors[name] = [bytes.fromhex(value.replace(":", ""))
-                                           for value in values if ":" in value]
-                elif name.startswith(prefix) and ":" not in values[0]:
-                    registers[name.removeprefix(prefix)] = packet.number(name)
+            register = name.split(".", 2)[-1]
+            registers = self.special if name.startswith("kd.special.") else self.context
+            if name in VECTORS:
+                self._vectors[name] = [bytes.fromhex(value.replace(":", "")) for value in values]
+            elif name.startswith(("kd.context.", "kd.special.")) and register not in NO_NUMBER \
+                    and len(values) == 1:
+                registers[register] = packet.number(name)
 
     def _reply(self, packet: kd.Unit) -> None:
         request = self._requests[packet.number("kd.request_in")]

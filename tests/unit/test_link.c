@@ -6,16 +6,20 @@
  * the link must do. Expected values are those of the public descriptions, of the sessions recorded
  * between Microsoft's own ends, and of the boot manager's answers to probes.
  *
- *   happens   send WHAT             a message of the caller's (see messages[])
- *             want TYPE             the only type waited for from now on
- *             ask                   kd_link_reset
- *             tick                  kd_link_tick
- *             data TYPE ID [HOW]    a data packet arrives: wrong sum, wrong trailer, SIZE bytes,
- * other content ack ID, resend, reset [ID], break, noise, cut (a data packet broke off), long
- * (ByteCount 4001) part, rest            some bytes of a packet; nothing unfinished does [verdict:]
- * words joined by ", ": data ID, again ID (a retransmission), ack ID, resend ID, reset ID, deliver
- * TYPE, early TYPE, ok, gaveup, nobody (gave up RESET), break, anew (RESET_SEEN), asked
- * (RESEND_SEEN), flush
+ * What happens:
+ *   send WHAT             a message of the caller's (see messages[])
+ *   want TYPE             the only type waited for from now on
+ *   ask                   kd_link_reset
+ *   tick                  kd_link_tick
+ *   data TYPE ID [HOW]    a data packet arrives. HOW: wrong sum, wrong trailer, SIZE bytes, other
+ *                         content
+ *   ack ID, resend, reset [ID], break, noise
+ *   cut, cut ack, long    a data packet or an ACK that broke off, ByteCount 4001
+ *   part, rest            some bytes of a packet, nothing unfinished
+ * What the link does, with its verdict in front when something has arrived:
+ *   data ID, again ID, ack ID, resend ID, reset ID    sends this; again: a retransmission
+ *   deliver TYPE, early TYPE, ok, gaveup, break, flush
+ *   nobody (gave up RESET), anew (RESET_SEEN), asked (RESEND_SEEN)
  */
 #include <stdarg.h>
 
@@ -181,6 +185,8 @@ static size_t make_bytes(const struct player *player, const char *words, uint8_t
     }
     if (strcmp(words, "part") == 0)
         return make_data(player, "data 2 80800000", bytes) / 2;
+    if (strcmp(words, "cut ack") == 0)
+        return kd_frame_encode(bytes, 16, KD_PACKET_ACKNOWLEDGE, 0, NULL, 0, true) - 2;
     if (strcmp(words, "cut") == 0)
         return make_data(player, "data 2 80800000", bytes) - 10;
     if (strcmp(words, "long") == 0)
@@ -205,7 +211,7 @@ static void play_receive(struct player *player, const char *words)
     struct kd_frame frame;
 
     if (player->serial)
-        kd_frame_scan(&framing, bytes, size, false, strcmp(words, "cut") == 0, &frame);
+        kd_frame_scan(&framing, bytes, size, false, strncmp(words, "cut", 3) == 0, &frame);
     else
         kd_frame_datagram(bytes, size, &frame);
     say(player, "%s",
