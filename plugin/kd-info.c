@@ -409,11 +409,14 @@ static void append_answer(struct line *line, const struct verb *verb)
 {
     const struct kd_packet *request = line->view->packet;
     const struct kd_packet *reply = kd_packet_peer(request);
+    const struct kd_api_info *api = kd_api_find(request->api);
 
-    if (!reply)
-        return;
-    append_outcome(line, verb, reply);
-    append_link(line->text, request, "in");
+    if (reply) {
+        append_outcome(line, verb, reply);
+        append_link(line->text, request, "in");
+    } else if (!api || api->answer == KD_ANSWER_REPLY) {
+        wmem_strbuf_append(line->text, " (no reply)");
+    }
 }
 
 static void info_manipulate(struct line *line, const uint8_t *payload, size_t size)

@@ -428,6 +428,7 @@ struct kdnet_record *kdnet_session_see_plain(packet_info *pinfo, const uint8_t *
 
     if (size == sizeof(struct kd_kdnet_announce) || size == ANNOUNCE_SHORT) {
         record->content = KDNET_CONTENT_ANNOUNCE;
+        record->session = keyless_session(find_state(pinfo));
         return record;
     }
     kd_frame_datagram(bytes, size, &frame);

@@ -344,6 +344,7 @@ static void show_breakin(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree)
 void kd_unit_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
                   const struct kd_session *session, const struct kd_unit *unit)
 {
+    pinfo->current_proto = "KD";
     col_set_str(pinfo->cinfo, COL_PROTOCOL, "KD");
     switch (unit->frame.kind) {
     case KD_FRAME_PACKET:

@@ -354,19 +354,32 @@ static void show_opened(const struct showing *s)
     add_new_data_source(s->pinfo, plain, "Decrypted KDNET");
     show_plaintext(s, plain, &out);
     show_body(s, tvb_new_subset_length(plain, (int)out.body_offset, (int)out.body_size));
+    if (s->datagram->kind == KDNET_KIND_VERSION)
+        col_append_fstr(s->pinfo->cinfo, COL_INFO, " (WinDbg refuses version %u)",
+                        s->datagram->version);
+}
+
+static const char *why_sealed(const struct showing *s)
+{
+    if (s->record->remarks & KDNET_REMARK_CUT)
+        return "cut by the capture";
+    if (s->record->remarks & KDNET_REMARK_NO_KEY)
+        return "no key";
+    if (s->record->remarks & KDNET_REMARK_NO_SESSION)
+        return "no session key";
+    return s->datagram->control || s->datagram->v1 ? "wrong key" : "wrong tag";
 }
 
 static void show_sealed(const struct showing *s)
 {
-    bool junk = s->datagram->kind == KDNET_KIND_OTHER || s->datagram->kind == KDNET_KIND_LENGTH;
-    bool cut = s->record->remarks & KDNET_REMARK_CUT;
+    bool junk = s->record->content == KDNET_CONTENT_JUNK;
 
-    if (junk && !cut)
+    if (junk)
         col_add_fstr(s->pinfo->cinfo, COL_INFO, "Not KDNET, %zu bytes", s->datagram->size);
     else
-        col_add_fstr(s->pinfo->cinfo, COL_INFO, "Encrypted %s, version %u, %u bytes%s",
+        col_add_fstr(s->pinfo->cinfo, COL_INFO, "Encrypted %s, version %u, %u bytes (%s)",
                      s->datagram->control ? "control" : "data", s->datagram->version,
-                     tvb_reported_length(s->tvb), cut ? ", cut by the capture" : "");
+                     tvb_reported_length(s->tvb), why_sealed(s));
 }
 
 static void show_datagram(struct showing *s)
