@@ -1,4 +1,4 @@
-# fuzz_plugin.py - damaged captures through tshark with the plugin, which should run with sanitizers.
+# fuzz_plugin.py - damaged captures through tshark with the plugin, built with sanitizers.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Damages every capture with editcap -E and lets tshark dissect it, verbosely and in two passes.
 

@@ -4,9 +4,9 @@
 #
 #   tests/fuzz/run.sh [SECONDS [PASSES]]
 #
-# SECONDS (60) are for each libFuzzer target, built with clang in build-fuzz/. Inputs they find go to
-# build-fuzz/corpus/NAME; with KEEP=1 those of at most KEEP_BYTES (256) bytes that reach new code are
-# added to tests/fuzz/corpus/NAME, which every build replays (ctest -L fuzz).
+# SECONDS (60) are for each libFuzzer target, built with clang in build-fuzz/. Inputs they find go
+# to build-fuzz/corpus/NAME; with KEEP=1 those of at most KEEP_BYTES (256) bytes that reach new code
+# are added to tests/fuzz/corpus/NAME, which every build replays (ctest -L fuzz).
 # PASSES (3) are for the plugin built with sanitizers (cmake --workflow or --preset asan; without
 # build-asan/plugin/kdlens.so they are skipped): fuzz_plugin.py tells more.
 # What is found is kept in build-fuzz/findings/, and the exit status is 1.
@@ -47,7 +47,8 @@ keep_inputs()
     local name=$1 small
     small=$(mktemp -d)
     find "$build/corpus/$name" -type f -size "-$((keep_bytes + 1))c" -exec cp -t "$small" {} +
-    "$build/tests/fuzz/fuzz_$name" -merge=1 -use_counters=0 "$stored/$name" "$small" 2>&1 | tail -n 1
+    "$build/tests/fuzz/fuzz_$name" -merge=1 -use_counters=0 "$stored/$name" "$small" 2>&1 |
+        tail -n 1
     rm -rf "$small"
 }
 
@@ -56,8 +57,8 @@ fuzz()
     local name=$1
     mkdir -p "$build/corpus/$name"
     printf 'fuzz_%s: %s s\n' "$name" "$seconds"
-    if ! UBSAN_OPTIONS=print_stacktrace=1 "$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" \
-        -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    if ! UBSAN_OPTIONS=print_stacktrace=1 "$build/tests/fuzz/fuzz_$name" \
+        -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="$findings/$name-" "$build/corpus/$name" "$stored/$name" \
         >"$findings/$name.log" 2>&1; then
         grep -E 'ERROR|SUMMARY|runtime error|Test unit written' "$findings/$name.log"
@@ -92,7 +93,8 @@ fuzz_plugin()
         return
     fi
     if [ ! -e "$plugin" ]; then
-        printf 'skipped: damaged captures, there is no %s (cmake --preset asan, then build)\n' "$plugin"
+        printf 'skipped: damaged captures, there is no %s (cmake --preset asan, then build)\n' \
+            "$plugin"
         return
     fi
     for program in tshark editcap; do
