@@ -58,7 +58,8 @@ fuzz()
     mkdir -p "$build/corpus/$name"
     printf 'fuzz_%s: %s s\n' "$name" "$seconds"
     if ! UBSAN_OPTIONS=print_stacktrace=1 "$build/tests/fuzz/fuzz_$name" \
-        -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+        -print_final_stats=1 \
         -artifact_prefix="$findings/$name-" "$build/corpus/$name" "$stored/$name" \
         >"$findings/$name.log" 2>&1; then
         grep -E 'ERROR|SUMMARY|runtime error|Test unit written' "$findings/$name.log"
