@@ -111,8 +111,10 @@ def protected(original: Path, seed: int) -> int:
 def one_pass(original: Path, seed: int) -> bool:
     """Damages one capture once and reads it; false when something was found."""
     damaged = kdtest.scratch("damaged.pcapng")
-    made = kdtest.run("editcap", ["-E", ERRORS[seed % len(ERRORS)], "--seed", seed,
-                                  "-o", protected(original, seed), original, damaged], check=False)
+    # Outside of the stage: editcap does not end when the sanitizers' runtime is preloaded.
+    made = subprocess.run(["editcap", "-E", str(ERRORS[seed % len(ERRORS)]), "--seed", str(seed),
+                           "-o", str(protected(original, seed)), original, damaged],
+                          capture_output=True, text=True)
     if made.returncode:
         print(f"{original.name}: editcap: {made.stderr.strip()}")
         return False

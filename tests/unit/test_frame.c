@@ -1,5 +1,4 @@
-/* test_frame.c - the framer, the encoder and sender.h against bytes of real sessions and of bad
- * lines.
+/* test_frame.c - the framer, the encoder and sender.h against real sessions and bad lines.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
@@ -145,10 +144,14 @@ static const char *parse(const struct kd_framing *framing, const uint8_t *bytes,
     return story->text;
 }
 
-/* The parse of a stream that arrives in pieces, by a framer with no byte to spare. cuts: ascending.
- */
+struct cuts {
+    const size_t *at; /* ascending */
+    size_t count;
+};
+
+/* The parse of a stream that arrives in pieces, by a framer with no byte to spare. */
 static const char *parse_pieces(const struct kd_framing *framing, const uint8_t *bytes, size_t size,
-                                const size_t *cuts, size_t cut_count, bool end, struct story *story)
+                                const struct cuts *cuts, bool end, struct story *story)
 {
     static uint8_t buffer[KD_FRAMER_CAPACITY(UINT16_MAX)];
     struct kd_framer framer;
@@ -157,9 +160,9 @@ static const char *parse_pieces(const struct kd_framing *framing, const uint8_t 
 
     *story = (struct story){.length = 0};
     kd_framer_init(&framer, framing, buffer, KD_FRAMER_CAPACITY(framing->max_payload));
-    for (size_t piece = 0, from = 0; piece <= cut_count; piece++) {
-        size_t to = piece < cut_count ? cuts[piece] : size;
-        bool last = piece == cut_count;
+    for (size_t piece = 0, from = 0; piece <= cuts->count; piece++) {
+        size_t to = piece < cuts->count ? cuts->at[piece] : size;
+        bool last = piece == cuts->count;
 
         do {
             size_t taken = kd_framer_push(&framer, bytes + from, to - from);
@@ -285,8 +288,9 @@ static void every_cut(void)
         for (int end = 0; end < 2; end++) {
             parse(framing, bytes, size, end, &whole);
             for (size_t cut = 0; cut <= size && same; cut++)
-                same = CHECK_EQ_STR(parse_pieces(framing, bytes, size, &cut, 1, end, &pieces),
-                                    whole.text);
+                same = CHECK_EQ_STR(
+                    parse_pieces(framing, bytes, size, &(struct cuts){&cut, 1}, end, &pieces),
+                    whole.text);
         }
         if (!same)
             fprintf(stderr, "    stream: %s\n", streams[i].name);
@@ -323,8 +327,9 @@ static void random_cuts(void)
         for (size_t at = 0; (at += next_random(&random) % step) < size && count < size;)
             cuts[count++] = at;
         parse(&framing, bytes, size, end, &whole);
-        if (!CHECK_EQ_STR(parse_pieces(&framing, bytes, size, cuts, count, end, &pieces),
-                          whole.text))
+        if (!CHECK_EQ_STR(
+                parse_pieces(&framing, bytes, size, &(struct cuts){cuts, count}, end, &pieces),
+                whole.text))
             return;
     }
 }
@@ -467,7 +472,8 @@ static void framer_for_next_to_nothing(void)
     static struct story story;
 
     for (size_t cut = 0; cut <= size; cut++)
-        CHECK_EQ_STR(parse_pieces(&framing, bytes, size, &cut, 1, false, &story), "N15~ P16");
+        CHECK_EQ_STR(parse_pieces(&framing, bytes, size, &(struct cuts){&cut, 1}, false, &story),
+                     "N15~ P16");
 }
 
 struct datagram_case {
