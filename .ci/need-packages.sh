@@ -18,6 +18,8 @@ python3:python3:python:cmd python3
 clang:clang:clang:cmd clang
 clang-format:clang-tools-extra:clang:cmd clang-format
 gcc-mingw-w64-x86-64:mingw64-gcc:mingw-w64-gcc:cmd x86_64-w64-mingw32-gcc
+zlib1g-dev:zlib-devel:zlib:header zlib.h
+libz-mingw-w64-dev:mingw64-zlib-static:mingw-w64-zlib:mingw zlib.h
 '
 
 _package_row()
@@ -33,6 +35,9 @@ _package_found()
     cmd\ *) type -P "${1#* }" >/dev/null ;;
     module\ *) pkg-config --exists "${1#* }" 2>/dev/null ;;
     header\ *) printf '#include <%s>\n' "${1#* }" | cc -E -x c - >/dev/null 2>&1 ;;
+    mingw\ *)
+        printf '#include <%s>\n' "${1#* }" | x86_64-w64-mingw32-gcc -E -x c - >/dev/null 2>&1
+        ;;
     esac
 }
 

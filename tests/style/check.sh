@@ -98,7 +98,8 @@ check_licences()
     done
 }
 
-# lib/kd compiles without a C library (its tools/ are programs); lib/analysis knows no Wireshark.
+# lib/kd compiles without a C library (its tools/ are programs); lib/analysis knows no Wireshark,
+# lib/capture nothing of ours.
 check_arrows()
 {
     local own='"[^"]*"' allowed='<std(int|def|bool)\.h>'
@@ -109,6 +110,8 @@ check_arrows()
         grep -rnHP '^\s*#\s*include\s+"[^"]*(\.\./|analysis/)' lib/kd
     findings_of "lib/analysis does not use Wireshark" \
         grep -rnHP '^\s*#\s*include\s+[<"](epan/|wsutil/|wiretap/|wireshark\.h)' lib/analysis
+    findings_of "lib/capture uses neither another library of ours nor GLib" \
+        grep -rnHP '^\s*#\s*include\s+[<"](kd/|analysis/|glib)' lib/capture
 }
 
 check_format()
@@ -142,6 +145,8 @@ flags_for()
         packages=(wireshark glib-2.0)
         flags+=(-std=gnu11 -Ilib/analysis/include -DHAVE_SSIZE_T)
         ;;
+    lib/capture/*) flags+=(-Ilib/capture/include) ;;
+    capture-tool/*) flags+=(-Ilib/capture/include -Ilib/analysis/include) ;;
     *)
         packages=(glib-2.0)
         flags+=(-Ilib/analysis/include)
