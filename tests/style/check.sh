@@ -165,14 +165,15 @@ flags_for()
 # Each header compiles alone, and a second time after itself.
 check_headers()
 {
-    local file flags
-    local compiler=${CC:-cc}
+    local file flags compiler
 
-    if ! command -v "$compiler" >/dev/null; then
-        printf 'skipped: headers: no compiler %s\n' "$compiler"
-        return
-    fi
     for file in "${headers[@]}"; do
+        compiler=${CC:-cc}
+        [[ $file != *windows*.h ]] || compiler=x86_64-w64-mingw32-gcc
+        if ! command -v "$compiler" >/dev/null; then
+            printf 'skipped: %s: no compiler %s\n' "$file" "$compiler"
+            continue
+        fi
         flags_for "$file" || continue
         printf '#include "%s"\n#include "%s"\n' "$PWD/$file" "$PWD/$file" |
             "$compiler" "${flags[@]}" -fsyntax-only -Werror=implicit-function-declaration -x c - ||
