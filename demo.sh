@@ -109,7 +109,7 @@ END
 }
 
 need_packages gcc libc6-dev cmake ninja-build pkg-config wireshark-dev tshark libgcrypt20-dev \
-    libglib2.0-dev zlib1g-dev util-linux python3
+    libglib2.0-dev zlib1g-dev libpcap-dev util-linux python3
 use_ninja
 work=$(mktemp -d)
 stage=""

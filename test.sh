@@ -27,8 +27,8 @@ build()
 }
 
 need_packages gcc libc6-dev cmake ninja-build pkg-config wireshark-dev tshark libgcrypt20-dev \
-    libglib2.0-dev zlib1g-dev util-linux python3 clang clang-format gcc-mingw-w64-x86-64 \
-    libz-mingw-w64-dev
+    libglib2.0-dev zlib1g-dev libpcap-dev util-linux python3 clang clang-format \
+    gcc-mingw-w64-x86-64 libz-mingw-w64-dev
 use_ninja
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT

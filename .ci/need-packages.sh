@@ -19,6 +19,7 @@ clang:clang:clang:cmd clang
 clang-format:clang-tools-extra:clang:cmd clang-format
 gcc-mingw-w64-x86-64:mingw64-gcc:mingw-w64-gcc:cmd x86_64-w64-mingw32-gcc
 zlib1g-dev:zlib-devel:zlib:header zlib.h
+libpcap-dev:libpcap-devel:libpcap:header pcap/pcap.h
 libz-mingw-w64-dev:mingw64-zlib-static:mingw-w64-zlib:mingw zlib.h
 '
 

@@ -1,0 +1,26 @@
+/* files.h - files by their UTF-8 names, on Linux and Windows alike.
+ *
+ * SPDX-License-Identifier: BSD-2-Clause-Patent
+ */
+#ifndef KDLENS_FILES_H
+#define KDLENS_FILES_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "problem.h"
+
+/* As fopen; "-" is standard input or output, in binary. What is made can be read by its owner only:
+ * recordings hold memory of the target. NULL, with a problem that names the file. */
+FILE *file_open(const char *path, const char *mode, struct problem *problem);
+
+/* Closes it unless it is standard input or output. False when not all could be written. */
+bool file_close(FILE *file);
+
+/* Whether both names lead to one existing file, which must not be read and written at once. */
+bool file_same(const char *a, const char *b);
+
+/* Whether the stream is a terminal. */
+bool file_is_terminal(FILE *file);
+
+#endif

@@ -1,0 +1,23 @@
+/* verbs.h - the verbs of kdlens, each in a file of its own.
+ *
+ * SPDX-License-Identifier: BSD-2-Clause-Patent
+ */
+#ifndef KDLENS_VERBS_H
+#define KDLENS_VERBS_H
+
+#include "options.h"
+
+extern const struct verb verb_tap;
+extern const struct verb verb_capture;
+extern const struct verb verb_install;
+extern const struct verb verb_extcap;
+extern const struct verb verb_import;
+extern const struct verb verb_export;
+extern const struct verb verb_keys;
+extern const struct verb verb_help;
+extern const struct verb verb_vm;
+
+/* All of them, ended by NULL, in the order of the help. */
+extern const struct verb *const verbs[];
+
+#endif
