@@ -37,7 +37,7 @@ import kdtest
 import kdwire
 
 PROGRAM = Path(os.environ.get("KDLENS") or REPOSITORY / "build/capture-tool/kdlens").resolve()
-PATIENCE = 30.0  # seconds until something must have happened
+PATIENCE = 60  # seconds until something must have happened
 DEBUGGER, TARGET = "debugger", "target"
 
 _folder = None
