@@ -11,6 +11,7 @@
 #include "capture/output.h"
 #include "capture/pcapng.h"
 #include "clock.h"
+#include "key_comment.h"
 #include "rotation.h"
 
 /* Room for a frame of the largest snaplen that is asked for, with its comments. */
@@ -134,7 +135,7 @@ static bool write_frame(struct capture_file *file, const struct capture_frame *f
 
     if (with_key) {
         keyring_key(file->config->keyring, frame->key, key);
-        snprintf(comment, sizeof comment, "kdnet.key: %s", key);
+        snprintf(comment, sizeof comment, KEY_COMMENT_MARK " %s", key);
         comments[packet.comments.count++] = cap_text(comment);
     }
     if (frame->marker)

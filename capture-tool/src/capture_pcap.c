@@ -10,13 +10,13 @@
 
 #include <inttypes.h>
 #include <pcap/pcap.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "capture_file.h"
-#include "channel.h"
+#include "channel_linux.h"
 #include "clock.h"
 #include "control.h"
 #include "datagram.h"
@@ -28,8 +28,9 @@
 
 #define SNAPLEN       262144
 #define SYSTEM_BUFFER (32 << 20)
-#define PERIOD        50 /* milliseconds between two looks at everything else */
 #define BATCH         256
+#define TIMEOUT       50                       /* milliseconds; not waited for in immediate mode */
+#define PERIOD        (50 * CLOCK_MILLISECOND) /* between two looks at everything else */
 #define COUNT_PERIOD  CLOCK_SECOND
 
 #define LINKTYPE_RAW 101 /* which libpcap calls DLT_RAW, by another number */
@@ -52,9 +53,11 @@ struct capture {
     struct kdnet_opener *opener;
     pcap_t *pcap;
     uint16_t linktype;
+    uint64_t time_unit; /* nanoseconds */
     struct capture_file_config file_config;
     struct capture_file *file; /* NULL: frames are only counted */
     struct channel_loop *loop;
+    struct watch frames;
     struct control *control;
     struct terminal *terminal;
     struct counts counts, told;
@@ -270,6 +273,17 @@ static bool activate(struct capture *capture)
     return false;
 }
 
+/* Microseconds will do where nanoseconds cannot be had. */
+static bool set_up(pcap_t *pcap, bool promiscuous)
+{
+    if (pcap_set_tstamp_precision(pcap, PCAP_TSTAMP_PRECISION_NANO) != 0 &&
+        pcap_set_tstamp_precision(pcap, PCAP_TSTAMP_PRECISION_MICRO) != 0)
+        return false;
+    return pcap_set_snaplen(pcap, SNAPLEN) == 0 && pcap_set_promisc(pcap, promiscuous) == 0 &&
+           pcap_set_timeout(pcap, TIMEOUT) == 0 && pcap_set_immediate_mode(pcap, 1) == 0 &&
+           pcap_set_buffer_size(pcap, SYSTEM_BUFFER) == 0;
+}
+
 static bool open_interface(struct capture *capture)
 {
     char error[PCAP_ERRBUF_SIZE] = "";
@@ -280,12 +294,11 @@ static bool open_interface(struct capture *capture)
                     error);
         return false;
     }
-    pcap_set_snaplen(capture->pcap, SNAPLEN);
-    pcap_set_promisc(capture->pcap, capture->options->promiscuous);
-    pcap_set_timeout(capture->pcap, PERIOD);
-    pcap_set_immediate_mode(capture->pcap, 1);
-    pcap_set_buffer_size(capture->pcap, SYSTEM_BUFFER);
-    pcap_set_tstamp_precision(capture->pcap, PCAP_TSTAMP_PRECISION_NANO);
+    if (!set_up(capture->pcap, capture->options->promiscuous)) {
+        problem_set(&capture->problem, "cannot capture on %s: it cannot be set up",
+                    capture->options->interface);
+        return false;
+    }
     if (!activate(capture))
         return false;
     if (pcap_setnonblock(capture->pcap, 1, error) < 0) {
@@ -293,6 +306,8 @@ static bool open_interface(struct capture *capture)
                     error);
         return false;
     }
+    capture->time_unit =
+        pcap_get_tstamp_precision(capture->pcap) == PCAP_TSTAMP_PRECISION_NANO ? 1 : 1000;
     capture->linktype = pcap_datalink(capture->pcap) == DLT_RAW
                             ? LINKTYPE_RAW
                             : (uint16_t)pcap_datalink(capture->pcap);
@@ -348,22 +363,6 @@ static bool open_file(struct capture *capture)
     return capture->file != NULL;
 }
 
-static bool start_loop(struct capture *capture)
-{
-    bool keys = !capture->options->for_wireshark && !capture->options->json;
-
-    capture->loop = channel_loop_new(&capture->problem);
-    if (!capture->loop)
-        return false;
-    capture->control = control_new(capture->loop);
-    if (!capture->control) {
-        problem_set(&capture->problem, "out of memory");
-        return false;
-    }
-    capture->terminal = terminal_start(capture->loop, capture->control, keys, &capture->problem);
-    return capture->terminal != NULL;
-}
-
 static void take_down(struct capture *capture)
 {
     struct problem problem;
@@ -374,6 +373,8 @@ static void take_down(struct capture *capture)
         capture->problem = problem;
         fail(capture);
     }
+    if (capture->loop)
+        watch_set(capture->loop, &capture->frames, 0);
     terminal_stop(capture->terminal);
     control_free(capture->control);
     channel_loop_free(capture->loop);
@@ -442,21 +443,17 @@ static void take_statistics(struct capture *capture)
         capture_file_counts(capture->file, stat.ps_recv, capture->counts.dropped);
 }
 
-/* Frames that wait; at most for a while. False when the interface is gone. */
-static bool take_frames(struct capture *capture)
+static void frames_ready(void *context, uint32_t events)
 {
-    struct pollfd state = {.fd = pcap_get_selectable_fd(capture->pcap), .events = POLLIN};
-    int got;
+    struct capture *capture = context;
 
-    if (poll(&state, 1, PERIOD) <= 0)
-        return true;
-    got = pcap_dispatch(capture->pcap, BATCH, take_frame, (u_char *)capture);
-    if (got >= 0)
-        return true;
+    (void)events;
+    if (pcap_dispatch(capture->pcap, BATCH, take_frame, (u_char *)capture) >= 0)
+        return;
     problem_set(&capture->problem, "%s: %s", capture->options->interface,
                 pcap_geterr(capture->pcap));
     fail(capture);
-    return false;
+    capture->stopping = true;
 }
 
 static void write_out(struct capture *capture)
@@ -476,12 +473,20 @@ static void write_out(struct capture *capture)
 
 static void put_marker(struct capture *capture, const char *text)
 {
+    struct event event;
+
     capture->markers++;
     if (*text)
         snprintf(capture->marker, sizeof capture->marker, "%s", text);
     else
         snprintf(capture->marker, sizeof capture->marker, "marker %u", capture->markers);
-    say(capture, false, capture->marker);
+    if (!capture->options->json) {
+        say(capture, false, capture->marker);
+        return;
+    }
+    event_begin(&event, clock_wall(), "marker");
+    event_text(&event, "text", capture->marker);
+    emit(&event);
 }
 
 static void take_requests(struct capture *capture)
@@ -504,15 +509,48 @@ static void take_requests(struct capture *capture)
     }
 }
 
+static bool start_loop(struct capture *capture)
+{
+    bool keys = !capture->options->for_wireshark && !capture->options->json;
+
+    capture->loop = channel_loop_new(&capture->problem);
+    if (!capture->loop)
+        return false;
+    capture->control = control_new(capture->loop);
+    if (!capture->control) {
+        problem_set(&capture->problem, "out of memory");
+        return false;
+    }
+    capture->frames = (struct watch){
+        .ready = frames_ready, .context = capture, .fd = pcap_get_selectable_fd(capture->pcap)};
+    if (capture->frames.fd < 0 || !watch_set(capture->loop, &capture->frames, EPOLLIN)) {
+        problem_set(&capture->problem, "%s cannot be waited for", capture->options->interface);
+        return false;
+    }
+    capture->terminal = terminal_start(capture->loop, capture->control, keys, &capture->problem);
+    return capture->terminal != NULL;
+}
+
 static void run(struct capture *capture)
 {
+    uint64_t look_at = 0;
+
     tell_start(capture);
-    while (!capture->stopping && take_frames(capture)) {
+    while (!capture->stopping) {
+        if (!channel_loop_turn(capture->loop, clock_monotonic() + PERIOD, &capture->problem)) {
+            fail(capture);
+            break;
+        }
+        take_requests(capture);
+        if (clock_monotonic() < look_at)
+            continue;
+        look_at = clock_monotonic() + PERIOD;
         take_statistics(capture);
         write_out(capture);
-        take_requests(capture);
         tell(capture, clock_monotonic());
     }
+    take_statistics(capture);
+    write_out(capture);
     tell_end(capture);
 }
 

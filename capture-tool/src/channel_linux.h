@@ -58,6 +58,7 @@ struct channel {
     uint64_t deadline; /* when step is due; UINT64_MAX: never */
     void (*step)(struct channel *channel);
 
+    struct resolver *resolver;            /* tcp: while the host's addresses are asked for */
     struct addrinfo *addresses, *address; /* tcp: all of the host, the one tried now */
     dev_t device;                         /* unix-listen: the socket made */
     ino_t inode;
@@ -100,6 +101,20 @@ void channel_step_at(struct channel *channel, uint64_t when, void (*step)(struct
 
 /* A child that was told to end, to be waited for some time. */
 void channel_loop_bury(struct channel_loop *loop, pid_t child);
+
+/* --- resolve_linux.c: addresses of a host, without waiting for a name server */
+
+struct resolver;
+
+/* NULL: no memory, or no thread. */
+struct resolver *resolver_start(const char *host, const char *port);
+
+/* Whether the answer is there: then 0 and the addresses, which are the caller's, or an error of
+ * getaddrinfo. */
+bool resolver_done(struct resolver *resolver, int *error, struct addrinfo **addresses);
+
+/* At any time; NULL is allowed. */
+void resolver_free(struct resolver *resolver);
 
 /* --- serial_linux.c */
 

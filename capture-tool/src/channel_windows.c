@@ -166,6 +166,8 @@ void channel_read_ended(struct channel *channel)
     }
     channel->state = CHANNEL_ENDED;
     channel->events->ended(channel->context);
+    if (channel->state == CHANNEL_ENDED && channel->kind->ended)
+        channel->kind->ended(channel);
 }
 
 void channel_read_failed(struct channel *channel, DWORD error)

@@ -166,6 +166,8 @@ struct channel_kind {
     size_t (*queued)(const struct channel *channel);
     /* How many of these bytes one write shall have. */
     size_t (*piece)(const uint8_t *bytes, size_t size);
+    /* ENDED: the event has been called. */
+    void (*ended)(struct channel *channel);
     /* A read has failed: ends the connection, with a reason; the default knows ends of pipes. */
     void (*failed)(struct channel *channel, DWORD error);
     /* Why it ends, for good, when a write has failed. NULL: it lasts until there is nothing left to

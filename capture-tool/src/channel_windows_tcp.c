@@ -294,6 +294,20 @@ static void turn_away(struct channel *channel)
     channel->events->notice(channel->context, notice);
 }
 
+static void take_place(struct channel *channel)
+{
+    channel_failed(channel, false, "another program takes its place");
+}
+
+/* Who has come meanwhile need not wait any longer. */
+static void listen_ended(struct channel *channel)
+{
+    struct listener *listener = channel->own;
+
+    if (listener->connected)
+        channel_step_at(channel, 0, take_place);
+}
+
 static void accept_done(void *context, DWORD error, DWORD size)
 {
     struct listener *listener = context;
@@ -317,7 +331,7 @@ static void accept_done(void *context, DWORD error, DWORD size)
     if (channel->state == CHANNEL_OPENING)
         listener_take(channel);
     else if (channel->state == CHANNEL_ENDED)
-        channel_failed(channel, false, "another program takes its place");
+        take_place(channel);
     else if (channel->state == CHANNEL_OPEN)
         channel_step_at(channel, clock_monotonic() + GRACE, turn_away);
 }
@@ -420,4 +434,5 @@ static void listen_stop(struct channel *channel)
     channel->own = NULL;
 }
 
-const struct channel_kind channel_tcp_listen = {.open = listen_open, .stop = listen_stop};
+const struct channel_kind channel_tcp_listen = {
+    .open = listen_open, .stop = listen_stop, .ended = listen_ended};

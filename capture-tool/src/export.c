@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "interrupt.h"
 #include "progress.h"
 #include "verbs.h"
 
@@ -98,7 +99,7 @@ static bool write_all(struct job *job)
     bool fine = true;
 
     progress_start(&progress, job->options->capture);
-    while (fine && kd_streams_next(job->streams, &chunk)) {
+    while (fine && interrupt_count() == 0 && kd_streams_next(job->streams, &chunk)) {
         progress_step(&progress, kd_streams_offset(job->streams));
         if (chunk.stream != wanted)
             continue;
@@ -167,6 +168,10 @@ static int report(const struct job *job)
     if (failure->kind != CAP_FAILURE_NONE)
         fprintf(stderr, "kdlens export: %s: offset %" PRIu64 ": %s; what is before is exported\n",
                 name, failure->offset, failure->text);
+    if (interrupt_count()) {
+        fprintf(stderr, "kdlens export: interrupted; what was read is exported\n");
+        return EXIT_FAILED;
+    }
     if (job->chunks == 0)
         say_nothing(job);
     if (job->chunks && tally->sealed)
@@ -214,6 +219,7 @@ static int run(void *values)
     if (options->key)
         fprintf(stderr, "kdlens export: a key on the command line can be seen by other users; "
                         "--key-file hides it\n");
+    interrupt_catch();
     fine = open_all(&job) && write_all(&job);
     if (fine)
         status = report(&job);

@@ -31,9 +31,11 @@
 
 #ifdef _WIN32
 #define NOWHERE    "NUL"
+#define SOME_END   "pipe:vm-com1"
 #define SEPARATORS "/\\"
 #else
 #define NOWHERE    "/dev/null"
+#define SOME_END   "unix:/tmp/vm.sock"
 #define SEPARATORS "/"
 #endif
 
@@ -113,12 +115,17 @@ static void print_validation(void)
 static void print_end(int number, const char *call, const char *display, const char *placeholder,
                       const char *tooltip)
 {
+    bool first = true;
+
     printf("arg {number=%d}{call=--%s}{display=%s}{type=string}{required=true}{placeholder=%s}"
            "{tooltip=%s: ",
            number, call, display, placeholder, tooltip);
-    for (const struct end_form *form = end_forms; form->name; form++)
-        if (form->available && form->kind != END_STDIO)
-            printf("%s%s", form == end_forms ? "" : ", ", form->form);
+    for (const struct end_form *form = end_forms; form->name; form++) {
+        if (!form->available || form->kind == END_STDIO)
+            continue;
+        printf("%s%s", first ? "" : ", ", form->form);
+        first = false;
+    }
     printf("}");
     print_validation();
     printf("{group=Connection}\n");
@@ -141,7 +148,7 @@ static void print_log_options(int number)
 static void configure_tap(void)
 {
     print_end(0, "debugger", "Debugger end", "tcp-listen:50000", "Where the debugger is");
-    print_end(1, "target", "Target end", "unix:/tmp/vm.sock", "Where the debugged machine is");
+    print_end(1, "target", "Target end", SOME_END, "Where the debugged machine is");
     printf("arg {number=2}{call=--hold}{display=Hold back until the target speaks KD}"
            "{type=boolflag}{default=false}{tooltip=For firmware that prints to the same line: the "
            "debugger's bytes wait until the target has sent its first KD packet, and console text "

@@ -5,6 +5,7 @@
 #include "files.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -69,6 +70,11 @@ bool file_same(const char *a, const char *b)
            left.nFileIndexHigh == right.nFileIndexHigh && left.nFileIndexLow == right.nFileIndexLow;
 }
 
+ptrdiff_t file_read(FILE *file, void *out, size_t size)
+{
+    return _read(_fileno(file), out, (unsigned)(size < INT_MAX ? size : INT_MAX));
+}
+
 bool file_is_terminal(FILE *file)
 {
     DWORD mode;
@@ -103,6 +109,11 @@ bool file_same(const char *a, const char *b)
 
     return stat(a, &left) == 0 && stat(b, &right) == 0 && S_ISREG(left.st_mode) &&
            left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+ptrdiff_t file_read(FILE *file, void *out, size_t size)
+{
+    return read(fileno(file), out, size);
 }
 
 bool file_is_terminal(FILE *file)

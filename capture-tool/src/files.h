@@ -6,6 +6,7 @@
 #define KDLENS_FILES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "problem.h"
@@ -13,6 +14,10 @@
 /* As fopen; "-" is standard input or output, in binary. What is made can be read by its owner only:
  * recordings hold memory of the target. NULL, with a problem that names the file. */
 FILE *file_open(const char *path, const char *mode, struct problem *problem);
+
+/* What there is to read, waiting only for the first byte; 0 at the end, negative with errno. Not to
+ * be mixed with the functions of stdio. */
+ptrdiff_t file_read(FILE *file, void *out, size_t size);
 
 /* Closes it unless it is standard input or output. False when not all could be written. */
 bool file_close(FILE *file);

@@ -195,8 +195,8 @@ static void debugger_meaning(struct hold *hold, struct run *run, const struct kd
         arm(hold, now);
     } else if (hold->state == HEAL_ACKING && is_control(frame, bytes, KD_PACKET_ACKNOWLEDGE) &&
                packet_id(bytes) == hold->id) {
-        run_flush(run);
-        disarm(hold, HEAL_ENDS, now);
+        hold->state = HEAL_SETTLING;
+        hold->settled_at = now + HOLD_HEAL_QUIET;
     }
 }
 
@@ -298,6 +298,7 @@ void hold_init(struct hold *hold, bool with_hold, bool with_heal, const struct h
     hold->text = 0;
     hold->state = HEAL_PASSING;
     hold->limit = 0;
+    hold->settled_at = 0;
     hold->id = 0;
     hold->kept = 0;
     hold->kept_since = 0;
@@ -368,9 +369,18 @@ static uint64_t idle_at(const struct hold_stream *stream)
     return unfinished(stream) > 0 ? stream->last + HOLD_IDLE : UINT64_MAX;
 }
 
+/* When --heal passes what it keeps. */
+static uint64_t release_at(const struct hold *hold)
+{
+    if (hold->state == HEAL_PASSING)
+        return UINT64_MAX;
+    return hold->state == HEAL_SETTLING && hold->settled_at < hold->limit ? hold->settled_at
+                                                                          : hold->limit;
+}
+
 uint64_t hold_deadline(const struct hold *hold)
 {
-    uint64_t deadline = hold->state == HEAL_PASSING ? UINT64_MAX : hold->limit;
+    uint64_t deadline = release_at(hold);
 
     for (size_t i = 0; i < 2; i++)
         if (idle_at(&hold->streams[i]) < deadline)
@@ -380,10 +390,10 @@ uint64_t hold_deadline(const struct hold *hold)
 
 void hold_tick(struct hold *hold, uint64_t now)
 {
-    if (hold->state != HEAL_PASSING && now >= hold->limit) {
+    if (now >= release_at(hold)) {
         struct run run = {.hold = hold, .from = SIDE_DEBUGGER};
 
-        disarm(hold, HEAL_LIMIT, now);
+        disarm(hold, hold->state == HEAL_SETTLING ? HEAL_ENDS : HEAL_LIMIT, now);
         pass_begun(hold, &run);
         run_flush(&run);
     }

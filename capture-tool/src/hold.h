@@ -16,16 +16,21 @@
  *            -> WAITING. A damaged packet is not text and goes through; a packet goes through as it
  *            comes, once its header is complete.
  *
- * --heal, against the endless exchange of RESETs between WinDbg and Windows' own boot debugger: its
- * cause is a request that reaches the target while that waits for an ACKNOWLEDGE. States:
- *   PASSING  the debugger's bytes pass as they come. Its RESET -> ARMED
- *   ARMED    the debugger's data packets are kept back, all else of it passes frame by frame; what
- *            the target sends passes as it comes. The target's next data packet has gone through
- *            -> ACKING. A packet kept replaces the one before, of which it is the repetition. A
- *            further RESET drops it (its sender has given it up) and begins ARMED anew.
- *   ACKING   as ARMED, until the debugger's ACKNOWLEDGE of the target's last data packet has gone
- *            through: then the packet kept -> PASSING
- * HOLD_HEAL_LIMIT after the RESET the packet kept goes through in any case -> PASSING.
+ * --heal, against the endless exchange of RESETs between WinDbg and Windows' own boot debugger. It
+ * begins when several RESETs of a waiting WinDbg are answered one after the other: WinDbg answers
+ * each answer but the first by a further RESET, and while a request of it gets through now and then
+ * it never stops. When none gets through it gives up after about 18 tries, falls silent, and begins
+ * anew with a single RESET. States:
+ *   PASSING   the debugger's bytes pass as they come. Its RESET -> ARMED
+ *   ARMED     the debugger's data packets are kept back, all else of it passes frame by frame; what
+ *             the target sends passes as it comes. The target's next data packet has gone through
+ *             -> ACKING. A packet kept replaces the one before, of which it is the repetition.
+ *   ACKING    as ARMED, until the debugger's ACKNOWLEDGE of the target's last data packet has gone
+ *             through -> SETTLING
+ *   SETTLING  as ARMED, for HOLD_HEAL_QUIET: then the packet kept -> PASSING. Another data packet
+ *             of the target -> ACKING
+ * A further RESET drops the packet kept (its sender has given it up) and begins ARMED anew.
+ * HOLD_HEAL_LIMIT after the last RESET the packet kept goes through in any case -> PASSING.
  */
 #ifndef KDLENS_HOLD_H
 #define KDLENS_HOLD_H
@@ -38,6 +43,8 @@
 #include "kd/frame.h"
 
 #define HOLD_HEAL_LIMIT UINT64_C(2500000000)
+/* Longer than a round of RESETs takes (20 to 60 ms), shorter than WinDbg's time-out (0.35 s). */
+#define HOLD_HEAL_QUIET UINT64_C(200000000)
 #define HOLD_TEXT_LIMIT 32u
 /* Silence after which an unfinished frame is taken for what it is. */
 #define HOLD_IDLE UINT64_C(500000000)
@@ -90,9 +97,10 @@ struct hold {
     bool waiting;     /* --hold: WAITING */
     uint64_t dropped; /* bytes of the debugger in WAITING */
     size_t text;      /* bytes of text since the target's last valid packet */
-    enum hold_heal_state { HEAL_PASSING, HEAL_ARMED, HEAL_ACKING } state;
-    uint64_t limit;                /* when ARMED or ACKING ends */
-    uint32_t id;                   /* ACKING: of the target's packet */
+    enum hold_heal_state { HEAL_PASSING, HEAL_ARMED, HEAL_ACKING, HEAL_SETTLING } state;
+    uint64_t limit;                /* when the packet kept goes through in any case */
+    uint64_t settled_at;           /* SETTLING: when it goes through */
+    uint32_t id;                   /* ACKING, SETTLING: of the target's packet */
     size_t kept;                   /* bytes of the packet kept back; 0: none */
     uint64_t kept_since;           /* when its first byte was read */
     struct hold_stream streams[2]; /* by enum side */

@@ -15,6 +15,7 @@
 
 #include "files.h"
 #include "import_text.h"
+#include "interrupt.h"
 #include "json.h"
 #include "progress.h"
 #include "verbs.h"
@@ -57,6 +58,7 @@ struct job {
     struct import_faults faults;
     struct problem problem; /* with the file that is written */
     bool failed;
+    bool interrupted;
     struct progress progress;
 };
 
@@ -120,16 +122,23 @@ static bool sink_chunk(void *context, const struct import_chunk *chunk)
 {
     struct job *job = context;
     struct line *line = &job->lines[chunk->line];
-    enum cap_direction direction =
-        job->options->swap ? other_direction(chunk->direction) : chunk->direction;
-    bool fine = (line->number >= 0 || begin_line(job, line)) &&
-                stream_file_bytes(job->file, line->number, job->start + chunk->time, direction,
-                                  chunk->bytes, chunk->size, &job->problem);
+    struct stream_bytes bytes = {
+        .time = job->start + chunk->time,
+        .direction = job->options->swap ? other_direction(chunk->direction) : chunk->direction,
+        .bytes = chunk->bytes,
+        .size = chunk->size,
+    };
 
-    job->failed = !fine;
+    if (job->input ? input_interrupted(job->input) : interrupt_count() > 0) {
+        job->interrupted = true;
+        return false;
+    }
+    job->failed = line->number < 0 && !begin_line(job, line);
+    bytes.line = line->number;
+    job->failed = job->failed || !stream_file_bytes(job->file, &bytes, &job->problem);
     if (job->input)
         progress_step(&job->progress, input_offset(job->input));
-    return fine;
+    return !job->failed;
 }
 
 /* --- what came of it */
@@ -223,6 +232,7 @@ static int report(struct job *job, const char *reason)
         report_line(job, &job->lines[i]);
         any = true;
     }
+    reason = job->interrupted ? "interrupted" : reason;
     if (job->failed)
         fprintf(stderr, "kdlens import: %s\n", job->problem.text);
     else if (reason)
@@ -406,9 +416,10 @@ static int run(void *values)
         fprintf(stderr, "kdlens import: %s\n", problem.text);
         return EXIT_FAILED;
     }
+    interrupt_catch();
     if (options->inputs.count == 0)
         status = import_two(options, file);
-    for (size_t i = 0; i < options->inputs.count; i++)
+    for (size_t i = 0; i < options->inputs.count && interrupt_count() == 0; i++)
         if (import_input(options, file, options->inputs.items[i]) != EXIT_OK)
             status = EXIT_FAILED;
     if (!stream_file_close(file, &problem)) {
@@ -449,14 +460,15 @@ static const struct option options[] = {
     {0},
 };
 
-static void print_formats(FILE *out)
-{
-    fprintf(out, "Formats:\n");
-    for (size_t i = 0; i < FORMAT_COUNT; i++)
-        fprintf(out, "  %-10s %s\n", formats[i]->name, formats[i]->help);
-}
-
 static const struct section sections[] = {
+    {"Formats",
+     "They are told by the content, all but the last."
+     "\n capture    pcap, pcapng: UDP of an older tool (debugger 51111, target 51112);"
+     "\n            recordings of a tap, to be cut into packets again"
+     "\n jsonl      {\"t\": seconds, \"dir\": \"h2t\" or \"t2h\", \"hex\": bytes}, h the debugger"
+     "\n socat      log of socat -x -v, or -x, whose first address is the debugger"
+     "\n virtualkd  HTML log of VirtualKD(-Redux): payloads only, headers are made up"
+     "\n raw        bytes as they came, without directions and times"},
     {"What is good is kept",
      "Where an input breaks off or makes no sense, the place is named and what is good is written; "
      "the exit status is then 1."},
@@ -483,7 +495,6 @@ const struct verb verb_import = {
     .options = options,
     .sections = sections,
     .examples = examples,
-    .extra_help = print_formats,
     .size = sizeof(struct import_options),
     .run = run,
 };

@@ -41,7 +41,6 @@ struct import_faults {
 
 struct import_format {
     const char *name;
-    const char *help;
     /* Whether an input that begins like this is of the format. NULL: it cannot be told. */
     bool (*recognise)(const uint8_t *head, size_t size);
     /* False, with a problem, when the input cannot be read on. Parts of it that are left out are

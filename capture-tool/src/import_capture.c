@@ -68,6 +68,11 @@ static void tell_faults(const struct kd_streams *streams, struct import_faults *
         import_fault(faults, "none of its %" PRIu64 " packets carries KD", tally->packets);
 }
 
+static bool is_gzip(const uint8_t *head, size_t size)
+{
+    return size >= 2 && head[0] == 0x1f && head[1] == 0x8b;
+}
+
 static bool recognise(const uint8_t *head, size_t size)
 {
     static const uint8_t magics[][4] = {
@@ -75,7 +80,7 @@ static bool recognise(const uint8_t *head, size_t size)
         {0x4d, 0x3c, 0xb2, 0xa1}, {0xa1, 0xb2, 0x3c, 0x4d},
     };
 
-    if (size >= 2 && head[0] == 0x1f && head[1] == 0x8b) /* gzip */
+    if (is_gzip(head, size))
         return true;
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
         if (size >= 4 && memcmp(head, magics[i], 4) == 0)
@@ -86,11 +91,13 @@ static bool recognise(const uint8_t *head, size_t size)
 static bool read_capture(struct input *input, const struct import_sink *sink,
                          struct import_faults *faults, struct problem *problem)
 {
+    size_t size;
+    const uint8_t *head = input_head(input, &size);
+    bool gzip = is_gzip(head, size), fine;
     struct cap_failure failure;
     const struct cap_failure *ended;
     struct cap_reader *reader = cap_reader_open_function(read_input, input, &failure);
     struct kd_streams *streams;
-    bool fine;
 
     if (!reader) {
         problem_set(problem, "%s", failure.text);
@@ -102,7 +109,10 @@ static bool read_capture(struct input *input, const struct import_sink *sink,
     deliver(streams, sink);
     ended = kd_streams_failure(streams);
     fine = ended->kind == CAP_FAILURE_NONE;
-    if (!fine)
+    if (ended->kind == CAP_FAILURE_FORMAT && gzip)
+        problem_set(problem, "gzip, with no capture in it; unpack it first: gzip -dc FILE | kdlens "
+                             "import - ...");
+    else if (!fine)
         problem_set(problem, "offset %" PRIu64 ": %s", ended->offset, ended->text);
     else
         tell_faults(streams, faults);
@@ -112,8 +122,6 @@ static bool read_capture(struct input *input, const struct import_sink *sink,
 
 const struct import_format import_capture = {
     .name = "capture",
-    .help = "pcap or pcapng: the older tool's UDP between ports 51111 and 51112; recordings of a "
-            "tap, to cut them into packets again",
     .recognise = recognise,
     .read = read_capture,
 };

@@ -233,7 +233,6 @@ static bool read_log(struct input *input, const struct import_sink *sink,
 
 const struct import_format import_html = {
     .name = "virtualkd",
-    .help = "the HTML packet log of VirtualKD or VirtualKD-Redux",
     .recognise = recognise,
     .read = read_log,
     .relative = true,

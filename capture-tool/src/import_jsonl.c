@@ -175,7 +175,6 @@ static bool read_lines(struct input *input, const struct import_sink *sink,
 
 const struct import_format import_jsonl = {
     .name = "jsonl",
-    .help = "JSON lines {\"t\": seconds, \"dir\": \"h2t\" or \"t2h\", \"hex\": bytes}",
     .recognise = recognise,
     .read = read_lines,
     .relative = true,

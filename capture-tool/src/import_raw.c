@@ -152,7 +152,6 @@ bool import_dumps(struct input *from_debugger, struct input *from_target,
 
 const struct import_format import_raw = {
     .name = "raw",
-    .help = "bytes of both directions as they came, without directions and times",
     .read = read_dump,
     .relative = true,
 };

@@ -227,7 +227,6 @@ static bool read_log(struct input *input, const struct import_sink *sink,
 
 const struct import_format import_socat = {
     .name = "socat",
-    .help = "the log of socat -x -v (or -x) between the debugger, named first, and the target",
     .recognise = recognise,
     .read = read_log,
 };

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "interrupt.h"
 
 #define BLOCK_SIZE 65536u
 
@@ -78,6 +79,11 @@ static void fail(struct input *input, const char *reason)
                 input->taken + (input->filled - input->at), reason);
 }
 
+bool input_interrupted(const struct input *input)
+{
+    return interrupt_count() > (input->file == stdin ? 1 : 0);
+}
+
 /* Reads on until `size` bytes wait, or to the end; grows the buffer as needed. */
 static void fill(struct input *input, size_t size)
 {
@@ -87,7 +93,7 @@ static void fill(struct input *input, size_t size)
         input->at = 0;
     }
     while (!input->ended && input->filled - input->at < size) {
-        size_t got;
+        ptrdiff_t got;
 
         if (input->filled == input->capacity) {
             uint8_t *grown = realloc(input->buffer, 2 * input->capacity);
@@ -99,13 +105,16 @@ static void fill(struct input *input, size_t size)
             input->buffer = grown;
             input->capacity *= 2;
         }
-        errno = 0;
-        got = fread(input->buffer + input->filled, 1, input->capacity - input->filled, input->file);
-        input->filled += got;
-        if (got == 0 && ferror(input->file))
-            fail(input, strerror(errno ? errno : EIO));
+        got =
+            file_read(input->file, input->buffer + input->filled, input->capacity - input->filled);
+        if (got > 0)
+            input->filled += (size_t)got;
         else if (got == 0)
             input->ended = true;
+        else if (errno != EINTR)
+            fail(input, strerror(errno));
+        else if (input_interrupted(input))
+            fail(input, "interrupted");
     }
 }
 

@@ -43,6 +43,10 @@ bool input_line(struct input *input, struct input_line *line);
 /* Bytes taken. */
 uint64_t input_offset(const struct input *input);
 
+/* Whether the user wants it to end early. What comes through a pipe ends with the program that
+ * sends it, which the same Ctrl-C ends; so there it takes two. */
+bool input_interrupted(const struct input *input);
+
 /* Why reading ended early, in the form "offset N: reason"; NULL when it did not. */
 const char *input_failure(const struct input *input);
 

@@ -23,11 +23,15 @@
 #define PLUGIN_FILE "kdlens.dll"
 #define EXTCAP_FILE "kdlens-extcap.exe"
 #define AS_ROOT     "start it in a terminal that runs as Administrator"
+#define IS_LINKED   false
+#define KEEP_IT     ""
 #else
 #define SEPARATOR   "/"
 #define PLUGIN_FILE "kdlens.so"
 #define EXTCAP_FILE "kdlens-extcap"
 #define AS_ROOT     "run it with sudo"
+#define IS_LINKED   true /* what one user has is a link */
+#define KEEP_IT     "; for one user it is a link to this file, so keep it where it is"
 #endif
 
 #define LAST_FOLDER "wireshark" /* the highest folder that may be removed when it is empty */
@@ -78,7 +82,7 @@ static void tell(const struct install *install, const char *part, const char *wh
     struct event event;
 
     if (!install->options->json) {
-        printf("%-9s %-13s %s%s\n", part, what, path, more);
+        printf("%-9s %-12s  %s%s\n", part, what, path, more);
         return;
     }
     event_begin(&event, clock_wall(), "install");
@@ -201,7 +205,7 @@ static bool put(struct install *install, enum part part, const char *folder, con
     const char *name = part == PART_PLUGIN ? "plugin" : "extcap";
     const char *from = part == PART_PLUGIN ? install->plugin : install->program;
     bool shared = install->place == WIRESHARK_SYSTEM;
-    bool linked = part == PART_EXTCAP && !shared;
+    bool linked = IS_LINKED && part == PART_EXTCAP && !shared;
     char more[PROCESS_PATH_SIZE + 8] = "";
 
     if (linked)
@@ -237,12 +241,11 @@ static bool verify_plugin(struct install *install, const char *path)
 {
     struct process_result result;
     char loaded[PROCESS_PATH_SIZE];
-    bool found;
+    bool fine = false;
 
     if (!ask(install, "-G", "plugins", &result))
         return false;
-    found = wireshark_loads(result.output, PLUGIN_FILE, loaded, sizeof loaded);
-    if (!found)
+    if (!wireshark_loads(result.output, PLUGIN_FILE, loaded, sizeof loaded))
         problem_set(&install->problem, "tshark does not load %s: %.300s", path,
                     *result.errors ? result.errors : "it does not say why");
     else if (strcmp(loaded, path) != 0)
@@ -250,10 +253,16 @@ static bool verify_plugin(struct install *install, const char *path)
                     "tshark loads another copy, %s. Remove that one: kdlens "
                     "install --uninstall, with --personal or --system",
                     loaded);
+    else if (strstr(result.errors, "is registered already"))
+        problem_set(&install->problem, "tshark loads it, but: %.400s",
+                    strstr(result.errors, "kdlens:") ? strstr(result.errors, "kdlens:")
+                                                     : result.errors);
     else
-        tell(install, "check", "loaded", path, "");
+        fine = true;
+    if (fine)
+        tell(install, "check", "tshark loads", path, "");
     process_result_clear(&result);
-    return found && strcmp(loaded, path) == 0;
+    return fine;
 }
 
 static bool verify_extcap(struct install *install, const char *path)
@@ -265,7 +274,7 @@ static bool verify_extcap(struct install *install, const char *path)
         return false;
     found = wireshark_lists(result.output, "kdlens-tap");
     if (found)
-        tell(install, "check", "listed", "kdlens-tap", "");
+        tell(install, "check", "tshark lists", "kdlens-tap", "");
     else
         problem_set(&install->problem,
                     "tshark -D does not list kdlens-tap, which %s offers. Is "
@@ -315,7 +324,9 @@ static bool take_out(struct install *install, const char *part, const char *fold
     }
     if (!can_write(install, folder) || !folders_remove(path, &install->problem))
         return false;
-    folders_prune(folder, LAST_FOLDER);
+    /* Folders for all users are Wireshark's own. */
+    if (install->place == WIRESHARK_PERSONAL)
+        folders_prune(folder, LAST_FOLDER);
     install->changed = true;
     tell(install, part, "removed", path, "");
     return true;
@@ -336,21 +347,40 @@ static bool take_out_plugins(struct install *install)
     return true;
 }
 
+/* The personal folder has moved; the same name may come twice. */
 static bool take_out_extcaps(struct install *install)
 {
     const struct wireshark *wireshark = &install->wireshark;
-    char older[PROCESS_PATH_SIZE], newer[PROCESS_PATH_SIZE];
+    const char *now = wireshark->extcap[install->place];
+    char folder[2][PROCESS_PATH_SIZE], newer[PROCESS_PATH_SIZE];
 
-    if (!take_out(install, "extcap", wireshark->extcap[install->place], EXTCAP_FILE))
+    if (!take_out(install, "extcap", now, EXTCAP_FILE))
         return false;
     if (install->place == WIRESHARK_SYSTEM)
         return true;
     memcpy(newer, wireshark->plugins[WIRESHARK_PERSONAL], sizeof newer);
     wireshark_parent(newer);
     wireshark_parent(newer);
-    return join(older, wireshark->configuration, "extcap") &&
-           take_out(install, "extcap", older, EXTCAP_FILE) && join(older, newer, "extcap") &&
-           take_out(install, "extcap", older, EXTCAP_FILE);
+    if (!join(folder[0], wireshark->configuration, "extcap") || !join(folder[1], newer, "extcap"))
+        return false;
+    for (size_t i = 0; i < 2; i++)
+        if (strcmp(folder[i], now) != 0 && !take_out(install, "extcap", folder[i], EXTCAP_FILE))
+            return false;
+    return true;
+}
+
+/* What is installed for others, or for all, is not what was to be removed. */
+static void tell_rest(const struct install *install)
+{
+    enum wireshark_place other =
+        install->place == WIRESHARK_SYSTEM ? WIRESHARK_PERSONAL : WIRESHARK_SYSTEM;
+    char folder[PROCESS_PATH_SIZE], path[PROCESS_PATH_SIZE];
+
+    if (join(folder, install->wireshark.plugins[other], "epan") &&
+        join(path, folder, PLUGIN_FILE) && folders_have(path))
+        tell(install, "plugin", "stays", path, "");
+    if (join(path, install->wireshark.extcap[other], EXTCAP_FILE) && folders_have(path))
+        tell(install, "extcap", "stays", path, "");
 }
 
 static int run_uninstall(struct install *install)
@@ -359,8 +389,9 @@ static int run_uninstall(struct install *install)
         (wants(install, PART_EXTCAP) && !take_out_extcaps(install)))
         return fail(install);
     if (!install->changed)
-        tell(install, "nothing", "is there", install->wireshark.plugins[install->place],
-             install->options->json ? "" : " and the other folders have nothing of kdlens");
+        tell(install, "nothing", "to remove", "",
+             install->place == WIRESHARK_SYSTEM ? "for all users" : "for this user");
+    tell_rest(install);
     return EXIT_OK;
 }
 
@@ -409,10 +440,9 @@ static const struct option options[] = {
 static const struct section sections[] = {
     {"What is installed",
      "kdlens.so decodes: a plugin that fits one minor version of Wireshark, so it is checked "
-     "first. "
-     "kdlens-extcap captures: this program under another name, which gives Wireshark the "
-     "interfaces kdlens-tap and kdlens-kdnet; for one user it is a link to this file, so keep it "
-     "where it is.\nThe folders are those that tshark -G folders names."},
+     "first. kdlens-extcap captures: this program under another name, which gives Wireshark the "
+     "interfaces kdlens-tap and kdlens-kdnet" KEEP_IT
+     ".\nThe folders are those that tshark -G folders names."},
     {0},
 };
 

@@ -58,8 +58,10 @@ static bool get_keys(const struct keys_options *options, struct keyring *keyring
 /* False when reading the capture ended early, which is then said. */
 static bool read_all(const struct keys_options *options, const struct keys_copy_result *result)
 {
-    if (result->failure.kind == CAP_FAILURE_NONE)
-        return true;
+    if (result->interrupted)
+        complain("interrupted; what was read is kept");
+    if (result->failure.kind == CAP_FAILURE_NONE || result->interrupted)
+        return !result->interrupted;
     fprintf(stderr, "kdlens keys: %s: offset %" PRIu64 ": %s%s\n", options->capture,
             result->failure.offset, result->failure.text,
             result->packets ? "; what is before is kept" : "");

@@ -12,6 +12,7 @@
 #include "capture/pcapng.h"
 #include "clock.h"
 #include "datagram.h"
+#include "interrupt.h"
 #include "kdnet_opener.h"
 #include "key_comment.h"
 #include "progress.h"
@@ -226,7 +227,7 @@ static bool add_keys(struct copy *copy, const struct cap_item *item,
 /* Room for the texts of a packet's new comments. */
 static bool have_text(struct copy *copy, const struct cap_item *item)
 {
-    size_t size = KEYRING_KEYS_MAX * KEYRING_LINE_SIZE;
+    size_t size = (size_t)KEYRING_KEYS_MAX * KEYRING_LINE_SIZE;
     char *grown;
 
     for (size_t i = 0; i < item->packet.comments.count; i++)
@@ -378,12 +379,14 @@ static bool copy_items(struct copy *copy)
     bool fine = true;
 
     progress_start(&progress, copy->options->from);
-    while (fine && cap_reader_next(copy->reader, &item)) {
+    interrupt_catch();
+    while (fine && interrupt_count() == 0 && cap_reader_next(copy->reader, &item)) {
         fine = copy_item(copy, &item);
         progress_step(&progress, item.offset);
     }
     progress_end(&progress);
     copy->result->failure = *cap_reader_failure(copy->reader);
+    copy->result->interrupted = interrupt_count() > 0;
     if (fine && copy->options->add && copy->output && !copy->inserted)
         fine = insert_secrets(copy);
     return fine;

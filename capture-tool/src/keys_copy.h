@@ -24,6 +24,7 @@ struct keys_copy_options {
 
 struct keys_copy_result {
     struct cap_failure failure; /* of reading; what is before was copied */
+    bool interrupted;
     uint64_t packets;
     /* add: of each key of the keyring */
     uint64_t first[KEYRING_KEYS_MAX];  /* the packet that carries it, from 1; 0: none */

@@ -24,7 +24,7 @@ struct live_port {
     const char *path;
     bool made;
     bool standard_output;
-    enum { NOBODY, READER, DROPPED, LEAVING } state;
+    enum live_state { NOBODY, READER, DROPPED, LEAVING } state;
     int fd;
     int closes; /* DROPPED, LEAVING: tells when a reader closes the FIFO; -1: not needed */
 };
@@ -74,7 +74,7 @@ struct live_port *live_port_new(const char *path, bool make, struct problem *pro
     return port;
 }
 
-static void close_port(struct live_port *port, int state)
+static void close_port(struct live_port *port, enum live_state state)
 {
     if (port->fd >= 0)
         close(port->fd);

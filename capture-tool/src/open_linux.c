@@ -30,6 +30,8 @@
 #define PTY_PERIOD    (50 * CLOCK_MILLISECOND)
 #define BACKLOG       8
 
+#define RESOLVE_PERIOD (5 * CLOCK_MILLISECOND)
+
 /* A peer that is gone without a word is noticed after 10 s + 3 times 5 s. */
 enum { KEEP_IDLE = 10, KEEP_INTERVAL = 5, KEEP_COUNT = 3 };
 
@@ -119,27 +121,18 @@ static void start_unix(struct channel *channel)
 
 static void forget_addresses(struct channel *channel)
 {
+    resolver_free(channel->resolver);
+    channel->resolver = NULL;
     if (channel->addresses)
         freeaddrinfo(channel->addresses);
     channel->addresses = NULL;
     channel->address = NULL;
 }
 
-static bool find_addresses(struct channel *channel, int flags)
+static void no_address(struct channel *channel, int error)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags};
-    int error;
-
-    forget_addresses(channel);
-    error = getaddrinfo(channel->end->place, channel->end->port, &hints, &channel->addresses);
-    if (error) {
-        channel->addresses = NULL;
-        channel_failed(channel, error == EAI_SERVICE, "%s",
-                       error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
-        return false;
-    }
-    channel->address = channel->addresses;
-    return true;
+    channel_failed(channel, error == EAI_SERVICE, "%s",
+                   error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
 }
 
 static void try_address(struct channel *channel);
@@ -195,10 +188,40 @@ static void try_address(struct channel *channel)
     watch_set(channel->loop, &channel->stream, EPOLLOUT);
 }
 
+static void resolve_step(struct channel *channel)
+{
+    int error;
+
+    if (!resolver_done(channel->resolver, &error, &channel->addresses)) {
+        channel_step_at(channel, clock_monotonic() + RESOLVE_PERIOD, resolve_step);
+        return;
+    }
+    resolver_free(channel->resolver);
+    channel->resolver = NULL;
+    channel->address = channel->addresses;
+    if (error)
+        no_address(channel, error);
+    else
+        try_address(channel);
+}
+
 static void start_tcp(struct channel *channel)
 {
-    if (find_addresses(channel, 0))
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+
+    forget_addresses(channel);
+    if (getaddrinfo(channel->end->place, channel->end->port, &hints, &channel->addresses) == 0) {
+        channel->address = channel->addresses;
         try_address(channel);
+        return;
+    }
+    channel->addresses = NULL;
+    channel->resolver = resolver_start(channel->end->place, channel->end->port);
+    if (channel->resolver)
+        resolve_step(channel);
+    else
+        channel_failed(channel, false, "out of memory");
 }
 
 /* --- listening */
@@ -266,24 +289,26 @@ static bool listen_tcp(struct channel *channel)
 {
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
-    const struct addrinfo *wanted;
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *wanted;
     char name[80];
-    int fd;
+    int fd, error = getaddrinfo(channel->end->place, channel->end->port, &hints, &wanted);
 
-    if (!find_addresses(channel, AI_PASSIVE))
+    if (error) {
+        no_address(channel, error);
         return false;
-    wanted = channel->addresses;
+    }
     fd = socket(wanted->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0)
         set_number(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (fd < 0 || bind(fd, wanted->ai_addr, wanted->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
-        int error = errno;
-
-        forget_addresses(channel);
+        error = errno;
+        freeaddrinfo(wanted);
         listen_failed(channel, fd, error);
         return false;
     }
-    forget_addresses(channel);
+    freeaddrinfo(wanted);
     channel->listener.fd = fd;
     getsockname(fd, (struct sockaddr *)&address, &size);
     name_address(fd, (struct sockaddr *)&address, size, name, sizeof name);

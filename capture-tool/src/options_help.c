@@ -226,7 +226,9 @@ static void man_examples(FILE *out, const struct verb *const *verbs)
 
 void options_man(FILE *out, const struct verb *const *verbs)
 {
-    fprintf(out, ".TH KDLENS 1 \"\" \"kdlens\" \"User Commands\"\n"
+    fprintf(out, ".\\\" kdlens.1 - written by \"kdlens help --man\".\n"
+                 ".\\\" SPDX-License-Identifier: BSD-2-Clause-Patent\n"
+                 ".TH KDLENS 1 \"\" \"kdlens\" \"User Commands\"\n"
                  ".SH NAME\nkdlens \\- Windows kernel debugging on the wire: tap, record, read\n"
                  ".SH SYNOPSIS\n.B kdlens\n.I VERB\n[\\fIOPTION\\fR...] [\\fIOPERAND\\fR...]\n"
                  ".SH VERBS\n");

@@ -83,6 +83,7 @@ static void bash_verb(FILE *out, const struct verb *verb)
 void options_bash(FILE *out, const struct verb *const *verbs)
 {
     fprintf(out, "# kdlens - completion for bash; written by \"kdlens help --bash\".\n"
+                 "# SPDX-License-Identifier: BSD-2-Clause-Patent\n"
                  "_kdlens()\n{\n"
                  "    local current previous words=\"\" files=\"\" ends=\"");
     print_ends(out);
@@ -191,6 +192,7 @@ void options_zsh(FILE *out, const struct verb *const *verbs)
 {
     fprintf(out, "#compdef kdlens\n"
                  "# kdlens - completion for zsh; written by \"kdlens help --zsh\".\n"
+                 "# SPDX-License-Identifier: BSD-2-Clause-Patent\n"
                  "_kdlens_end()\n{\n    compadd -S '' --");
     print_ends(out);
     fprintf(out, "\n}\n\n_kdlens()\n{\n    local -a verbs\n    verbs=(\n");
@@ -265,6 +267,7 @@ static void fish_verb(FILE *out, const struct verb *verb)
 void options_fish(FILE *out, const struct verb *const *verbs)
 {
     fprintf(out, "# kdlens - completion for fish; written by \"kdlens help --fish\".\n"
+                 "# SPDX-License-Identifier: BSD-2-Clause-Patent\n"
                  "complete -c kdlens -n __fish_use_subcommand -l version -d 'show the version'\n"
                  "complete -c kdlens -l help -d 'show help'\n");
     for (size_t i = 0; verbs[i]; i++)

@@ -24,6 +24,7 @@
 #define IDLE_AFTER   (2 * CLOCK_SECOND)
 #define IDLE_WAIT    1000u /* ms */
 #define CLOCK_PERIOD CLOCK_SECOND
+#define RESERVE      UINT64_C(65536) /* of the queue, for all but bytes */
 
 enum kind { KIND_BYTES, KIND_UNDELIVERED, KIND_NOTE, KIND_CONNECTED, KIND_GONE, KIND_LOST };
 
@@ -80,34 +81,33 @@ static bool put_loss(struct recorder *recorder, uint64_t when)
     return true;
 }
 
-static void put(struct recorder *recorder, const struct ring_entry *entry)
+/* An entry is there: the thread may have to be told. */
+static void tell_thread(struct recorder *recorder)
 {
-    uint64_t used = ring_used(recorder->ring), capacity = ring_capacity(recorder->ring);
+    bool nearly_full = ring_used(recorder->ring) > ring_capacity(recorder->ring) / 4;
 
-    recorder->full = recorder->full && used > capacity / 2;
-    if (recorder->full || !put_loss(recorder, entry->when) || !ring_put(recorder->ring, entry)) {
-        recorder->full = true;
-        if (entry->kind == KIND_BYTES || entry->kind == KIND_UNDELIVERED) {
-            recorder->lost_reads++;
-            recorder->lost_bytes += entry->size;
-            status_add(recorder->config.status, STATUS_DROPPED, entry->size);
-        }
-        return;
-    }
     /* Orders the entry before the look at the flag, as the thread sets the flag before it looks at
      * the queue for the last time. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&recorder->asleep, memory_order_relaxed)) {
+    if (atomic_load_explicit(&recorder->asleep, memory_order_relaxed) ||
+        (nearly_full && !recorder->nearly_full))
         wake(recorder);
-        return;
-    }
-    if (used > capacity / 4) {
-        if (!recorder->nearly_full)
-            wake(recorder);
-        recorder->nearly_full = true;
-    } else {
-        recorder->nearly_full = false;
-    }
+    recorder->nearly_full = nearly_full;
+}
+
+static void put(struct recorder *recorder, const struct ring_entry *entry)
+{
+    if (put_loss(recorder, entry->when) && ring_put(recorder->ring, entry))
+        tell_thread(recorder);
+}
+
+/* Whether there is room for bytes. */
+static bool has_room(struct recorder *recorder, size_t size)
+{
+    uint64_t used = ring_used(recorder->ring), capacity = ring_capacity(recorder->ring);
+
+    recorder->full = recorder->full ? used > capacity / 2 : capacity - used < size + RESERVE;
+    return !recorder->full;
 }
 
 static void put_bytes(struct recorder *recorder, enum kind kind, enum side from, uint64_t when,
@@ -122,7 +122,14 @@ static void put_bytes(struct recorder *recorder, enum kind kind, enum side from,
                                .size = (uint32_t)size};
 
     entry.comment_size = (uint16_t)(length < COMMENT_SIZE ? length : COMMENT_SIZE - 1);
-    put(recorder, &entry);
+    if (has_room(recorder, size) && put_loss(recorder, when) && ring_put(recorder->ring, &entry)) {
+        tell_thread(recorder);
+        return;
+    }
+    recorder->full = true;
+    recorder->lost_reads++;
+    recorder->lost_bytes += size;
+    status_add(recorder->config.status, STATUS_DROPPED, size);
 }
 
 void recorder_bytes(struct recorder *recorder, enum side from, uint64_t when, const uint8_t *bytes,

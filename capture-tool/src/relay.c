@@ -264,7 +264,8 @@ static void on_opened(void *context, const char *peer)
                *peer ? ")" : "");
     if (end->side == SIDE_TARGET && end->relay->hold.waiting)
         status_say(config->status, "the debugger's bytes are kept from the target until it speaks "
-                                   "KD (--hold)");
+                                   "KD (--hold); a break-in, by the key b or SIGUSR1, makes a "
+                                   "target speak that has stopped or runs already");
     begin_event(end, &event, "connected");
     event_text(&event, "peer", peer);
     status_event(config->status, &event);

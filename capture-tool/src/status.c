@@ -46,6 +46,7 @@ struct status {
     /* The thread's own: */
     char batch[QUEUE_SIZE];
     bool drawn;
+    bool mid_line; /* the console's text has not ended its line */
     uint64_t drawn_at;
     uint64_t seen[2]; /* bytes of each side when the line was drawn */
 };
@@ -211,6 +212,13 @@ static void clear_line(struct status *status)
     status->drawn = false;
 }
 
+static void end_console_line(struct status *status)
+{
+    if (status->mid_line)
+        fputc('\n', stderr);
+    status->mid_line = false;
+}
+
 static void draw_line(struct status *status, uint64_t now)
 {
     char line[LINE_SIZE], rates[2][24], dropped[48] = "";
@@ -241,7 +249,7 @@ static void draw_line(struct status *status, uint64_t now)
 }
 
 /* Text of a console goes out as text: no control codes but those that end lines. */
-static void print_console(const char *bytes, size_t size)
+static void print_console(struct status *status, const char *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         unsigned char letter = (unsigned char)bytes[i];
@@ -250,6 +258,28 @@ static void print_console(const char *bytes, size_t size)
             fputc(letter, stderr);
         else if (letter == 0x1b)
             fputs("^[", stderr);
+        else
+            continue;
+        status->mid_line = letter != '\n';
+    }
+}
+
+static void print_one(struct status *status, enum stream stream, const char *bytes, size_t size)
+{
+    switch (stream) {
+    case STREAM_EVENT:
+        fwrite(bytes, 1, size, stdout);
+        break;
+    case STREAM_MESSAGE:
+        end_console_line(status);
+        fwrite(bytes, 1, size, stderr);
+        break;
+    case STREAM_CONSOLE:
+        if (status->config.console)
+            fwrite(bytes, 1, size, status->config.console);
+        else
+            print_console(status, bytes, size);
+        break;
     }
 }
 
@@ -259,16 +289,8 @@ static void print_batch(struct status *status, size_t size)
 
     clear_line(status);
     for (size_t at = 0; at < size; at += sizeof line + line.size) {
-        const char *bytes;
-
         memcpy(&line, status->batch + at, sizeof line);
-        bytes = status->batch + at + sizeof line;
-        if (line.stream == STREAM_CONSOLE && status->config.console)
-            fwrite(bytes, 1, line.size, status->config.console);
-        else if (line.stream == STREAM_CONSOLE)
-            print_console(bytes, line.size);
-        else
-            fwrite(bytes, 1, line.size, line.stream == STREAM_EVENT ? stdout : stderr);
+        print_one(status, (enum stream)line.stream, status->batch + at + sizeof line, line.size);
     }
     fflush(stdout);
     if (status->config.console)
@@ -300,7 +322,7 @@ static bool turn(struct status *status)
     if (lost > 0)
         fprintf(stderr, "kdlens: %u lines found no room and were not printed\n", lost);
     now = clock_monotonic();
-    if (status->shows_line && !stopping &&
+    if (status->shows_line && !stopping && !status->mid_line &&
         (!status->drawn || now - status->drawn_at >= LINE_PERIOD * CLOCK_MILLISECOND))
         draw_line(status, now);
     fflush(stderr);
@@ -315,6 +337,7 @@ static void run(void *context)
     while (turn(status))
         continue;
     clear_line(status);
+    end_console_line(status);
     fflush(stderr);
     lock_take(&status->lock);
     status->done = true;

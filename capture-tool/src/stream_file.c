@@ -37,7 +37,8 @@ struct stream_file {
     struct stream_file_options options;
     struct cap_output *output; /* NULL until the first line */
     uint32_t line_count;
-    bool failed; /* a block was not taken, or there was no room for one */
+    uint64_t flushed; /* monotonic */
+    bool failed;      /* a block was not taken, or there was no room for one */
     uint8_t *block;
     size_t room;
     struct line lines[STREAM_LINES_MAX];
@@ -264,6 +265,17 @@ static void pass_time(struct lane *lane, uint64_t now)
         lane_end_noise(lane);
 }
 
+/* Recordings may come through a pipe, slowly: what is there can be looked at. */
+static void flush_sometimes(struct stream_file *file)
+{
+    uint64_t now = clock_monotonic();
+
+    if (now - file->flushed < CLOCK_SECOND)
+        return;
+    file->flushed = now;
+    cap_output_flush(file->output, now);
+}
+
 static bool result(struct stream_file *file, struct problem *problem)
 {
     if (file->failed)
@@ -271,24 +283,25 @@ static bool result(struct stream_file *file, struct problem *problem)
     return !file->failed;
 }
 
-bool stream_file_bytes(struct stream_file *file, int line, uint64_t time,
-                       enum cap_direction direction, const uint8_t *bytes, size_t size,
+bool stream_file_bytes(struct stream_file *file, const struct stream_bytes *bytes,
                        struct problem *problem)
 {
-    struct way *ways = file->lines[line].ways;
+    struct way *ways = file->lines[bytes->line].ways;
+    struct way *way = &ways[bytes->direction];
 
-    if (size == 0)
+    if (bytes->size == 0)
         return true;
-    if (!have_lane(&ways[direction])) {
+    if (!have_lane(way)) {
         problem_set(problem, "out of memory");
         return false;
     }
     for (unsigned i = 0; i < DIRECTIONS; i++)
         if (ways[i].lane)
-            pass_time(ways[i].lane, time);
+            pass_time(ways[i].lane, bytes->time);
     if (file->options.raw)
-        write_record(&ways[direction], time, bytes, size);
-    lane_push(ways[direction].lane, time, bytes, size);
+        write_record(way, bytes->time, bytes->bytes, bytes->size);
+    lane_push(way->lane, bytes->time, bytes->bytes, bytes->size);
+    flush_sometimes(file);
     return result(file, problem);
 }
 

@@ -51,9 +51,17 @@ struct stream_file *stream_file_new(const struct stream_file_options *options,
 int stream_file_add(struct stream_file *file, const struct stream_line *line,
                     struct problem *problem);
 
+/* Bytes that came at once. */
+struct stream_bytes {
+    int line;
+    uint64_t time; /* nanoseconds since 1970 */
+    enum cap_direction direction;
+    const uint8_t *bytes;
+    size_t size;
+};
+
 /* False, with a problem, when writing fails. */
-bool stream_file_bytes(struct stream_file *file, int line, uint64_t time,
-                       enum cap_direction direction, const uint8_t *bytes, size_t size,
+bool stream_file_bytes(struct stream_file *file, const struct stream_bytes *bytes,
                        struct problem *problem);
 
 /* No more comes on this line. */

@@ -34,6 +34,7 @@ static void caught(sigset_t *set)
     sigaddset(set, SIGHUP);
     sigaddset(set, SIGUSR1);
     sigaddset(set, SIGUSR2);
+    sigaddset(set, SIGCONT);
 }
 
 void terminal_catch_signals(void)
@@ -49,6 +50,17 @@ void terminal_catch_signals(void)
     signal(SIGTTOU, SIG_IGN);
 }
 
+/* Each key at once, and not shown; Ctrl-C stays a signal. */
+static bool set_terminal(const struct terminal *terminal)
+{
+    struct termios settings = terminal->settings;
+
+    settings.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    settings.c_cc[VMIN] = 1;
+    settings.c_cc[VTIME] = 0;
+    return tcgetpgrp(STDIN_FILENO) == getpgrp() && tcsetattr(STDIN_FILENO, TCSANOW, &settings) == 0;
+}
+
 static void signals_ready(void *context, uint32_t events)
 {
     struct terminal *terminal = context;
@@ -60,7 +72,9 @@ static void signals_ready(void *context, uint32_t events)
             control_post(terminal->control, CONTROL_BREAK_IN, NULL);
         else if (info.ssi_signo == SIGUSR2)
             control_post(terminal->control, CONTROL_MARKER, NULL);
-        else
+        else if (info.ssi_signo == SIGCONT && terminal->changed)
+            set_terminal(terminal); /* the shell has taken it back meanwhile */
+        else if (info.ssi_signo != SIGCONT)
             control_post(terminal->control, CONTROL_STOP, strsignal((int)info.ssi_signo));
     }
 }
@@ -98,19 +112,10 @@ static void keys_ready(void *context, uint32_t events)
         watch_set(terminal->loop, &terminal->keys, 0);
 }
 
-/* Each key at once, and not shown; Ctrl-C stays a signal. */
 static void start_keys(struct terminal *terminal)
 {
-    struct termios settings;
-
-    if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp() ||
-        tcgetattr(STDIN_FILENO, &terminal->settings) < 0)
-        return;
-    settings = terminal->settings;
-    settings.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-    settings.c_cc[VMIN] = 1;
-    settings.c_cc[VTIME] = 0;
-    if (tcsetattr(STDIN_FILENO, TCSANOW, &settings) < 0)
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &terminal->settings) < 0 ||
+        !set_terminal(terminal))
         return;
     terminal->changed = true;
     terminal->keys.fd = STDIN_FILENO;

@@ -40,7 +40,8 @@ bool wireshark_pipe_write(struct wireshark_pipe *pipe, const uint8_t *bytes, siz
 /* WATCH: waits for the reader, at most this long. Who begins before would lose what comes first. */
 bool wireshark_pipe_await(struct wireshark_pipe *pipe, uint32_t milliseconds);
 
-/* WATCH: false once a reader had come and none is left. now: monotonic. */
+/* WATCH: false once a reader had come and none is left, or the program that started this one has
+ * ended. now: monotonic. */
 bool wireshark_pipe_has_reader(struct wireshark_pipe *pipe, uint64_t now);
 
 #endif

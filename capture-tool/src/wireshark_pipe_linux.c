@@ -8,6 +8,7 @@
  *            opened it too. The reader goes -> GONE. HOLD_TIME later -> LOOKING
  *   LOOKING  opened and closed at each look, so that the recorder alone decides when it ends.
  *            Nobody reads -> GONE
+ * In every state: Wireshark has ended without a word -> GONE. Its dumpcap may go on reading.
  */
 #include "wireshark_pipe.h"
 
@@ -27,6 +28,7 @@ struct wireshark_pipe {
     int fd;
     enum { ABSENT, HELD, LOOKING, GONE } state;
     uint64_t held_since;
+    pid_t wireshark;
 };
 
 static int open_writer(const char *path)
@@ -44,6 +46,7 @@ struct wireshark_pipe *wireshark_pipe_open(const char *path, enum wireshark_pipe
         return NULL;
     }
     pipe->path = path;
+    pipe->wireshark = getppid();
     pipe->fd =
         use == WIRESHARK_READ ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : open_writer(path);
     /* Nobody reads it yet: later calls try again. */
@@ -127,6 +130,8 @@ static void look(struct wireshark_pipe *pipe)
 
 bool wireshark_pipe_has_reader(struct wireshark_pipe *pipe, uint64_t now)
 {
+    if (getppid() != pipe->wireshark)
+        pipe->state = GONE;
     switch (pipe->state) {
     case ABSENT:
         hold(pipe, now);

@@ -240,7 +240,7 @@ class Kdnet(unittest.TestCase):
         shark = kdfiles.with_plugin()
         capture = PCAPS / "kdnet-rekey.pcapng"
         found = self.serial_records(capture, "--key-file", key_file(KEY))
-        # What the receiver drops (copies, forged, reflected datagrams) is not part of the stream.
+        # What the receiver drops (copies, forged or reflected datagrams) is not in the stream.
         wanted = [kind or "break-in"
                   for kind, replay in shark.fields(capture, ["kd.type", "kdnet.replay"],
                                                    f"kdnet.key:{KEY}", filter="kd")

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -253,6 +254,11 @@ class Wrong(unittest.TestCase):
         self.assertIn("--format raw", done.stderr)
         self.assertEqual(scratch("kept.pcapng").read_bytes(), b"dear")
 
+    def test_text_in_gzip(self):
+        scratch("talk.jsonl.gz").write_bytes(gzip.compress(scratch("talk.jsonl").read_bytes()))
+        done = kdlens("import", scratch("talk.jsonl.gz"), "-w", scratch("no.pcapng"), status=1)
+        self.assertIn("unpack it first", done.stderr)
+
     def test_empty_input(self):
         scratch("empty").write_bytes(b"")
         kdlens("import", scratch("empty"), "-w", scratch("no.pcapng"), status=1)
@@ -288,6 +294,27 @@ class Wrong(unittest.TestCase):
             self.skipTest("no /dev/full")
         done = kdlens("import", scratch("talk.jsonl"), "-w", "/dev/full", status=1)
         self.assertIn("/dev/full", done.stderr)
+
+    def test_interrupt_leaves_a_whole_file(self):
+        """What comes through a pipe ends with its sender, or by a second Ctrl-C."""
+        for times in (1, 2):
+            out = scratch(f"interrupted-{times}.pcapng")
+            process = subprocess.Popen([kdfiles.PROGRAM, "import", "-", "-w", out],
+                                       stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE)
+            process.stdin.write(scratch("talk.jsonl").read_bytes() * 10)
+            process.stdin.flush()
+            limit = time.monotonic() + 20
+            while not out.exists() and time.monotonic() < limit:
+                time.sleep(0.01)
+            for _ in range(times):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.2)
+            self.assertEqual(process.poll() is None, times == 1)
+            _, errors = process.communicate(timeout=20)
+            self.assertEqual(process.returncode, times - 1)
+            self.assertEqual(b"interrupted" in errors, times == 2)
+            self.assertEqual(len(Capture(out).packets), 10 * len(TALK))
 
     def test_unwritable_output(self):
         done = kdlens("import", scratch("talk.jsonl"), "-w", scratch("no/such/folder"), status=1)

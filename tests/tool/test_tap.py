@@ -154,6 +154,19 @@ class EveryKindOfEnd(unittest.TestCase):
             debugger.send(b"abcde")
             self.assertEqual(debugger.receive(5), b"abcde")
 
+    def test_tcp_by_name(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        name, path = kdtap.UNIX_LISTEN.prepare()
+        with Tap(name, f"tcp:localhost:{listener.getsockname()[1]}") as tap:
+            debugger = kdtap.UNIX_LISTEN.connect(tap, DEBUGGER, path)
+            target = kdtap.TCP.connect(tap, TARGET, listener)
+            tap.wait_connected()
+            debugger.send(b"by name")
+            self.assertEqual(target.receive(7), b"by name")
+        with Tap(name, "tcp:no-such-host.invalid:5000") as tap:
+            wait_for(lambda: "trying again" in tap.said(), "the message")
+            self.assertRegex(tap.said(), "target tcp:no-such-host.invalid:5000: .+; trying again")
+
     def test_tcp_is_not_delayed(self):
         """Nagle's algorithm would hold small answers back for 40 ms."""
         tap, debugger, target = start(kdtap.TCP_LISTEN, kdtap.TCP)
@@ -356,11 +369,11 @@ class Policies(unittest.TestCase):
             tap.wait("disconnected", end=DEBUGGER)
             target.send(bytes(1 << 20))  # a machine must not stand still
             target.send(b"end")
-            target.wait_taken()
+            wait_for(lambda: len(kdtap.read_recording(file).sent(TARGET)) == (1 << 20) + 3,
+                     "the bytes in the recording")
             debugger = kdtap.UNIX_LISTEN.connect(tap, DEBUGGER,
                                                  Path(tap.find("listening")[0]["address"]))
             tap.wait("connected", 2, end=DEBUGGER)
-            time.sleep(0.1)
             target.send(b"seen")
             self.assertEqual(debugger.receive(4), b"seen")
             tap.stop()

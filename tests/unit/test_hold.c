@@ -325,21 +325,29 @@ static void hold_waits_for_the_next_target(void)
 
 static void heal_keeps_the_request_until_the_ack(void)
 {
-    check_story(false, true, "D:R T:R T:C0 D:M0 D:A0 T:A0 T:M1",
+    check_story(false, true, "D:R T:R T:C0 D:M0 D:A0 +210 T:A0 T:M1",
                 "D>R T>R T>C0 D>A0 D~M0 T>A0 T>M1");
-    check_story(false, true, "D:R D:M0 T:R T:C8 D:A0 D:M1", "D>R T>R T>C0 D>A0 D~M0 D>M1");
+    check_story(false, true, "D:R D:M0 T:R T:C8 D:A0 +210 D:M1", "D>R T>R T>C0 D>A0 D~M0 D>M1");
 }
 
 static void heal_passes_the_last_one(void)
 {
-    check_story(false, true, "D:R D:M0 T:R D:M1 T:C0 D:M1 D:A0",
+    check_story(false, true, "D:R D:M0 T:R D:M1 T:C0 D:M1 D:A0 +210",
                 "D>R T>R DrM0 T>C0 DrM1 D>A0 D~M1");
 }
 
 /* An ACK of an earlier packet is not the one the target waits for. */
 static void heal_waits_for_the_right_ack(void)
 {
-    check_story(false, true, "D:R T:C0 T:C1 D:M0 D:A0 D:A1", "D>R T>C0 T>C1 D>A0 D>A1 D~M0");
+    check_story(false, true, "D:R T:C0 T:C1 D:M0 D:A0 +210 D:A1 +210",
+                "D>R T>C0 T>C1 D>A0 D>A1 D~M0");
+}
+
+/* Each RESET and each packet of the target begins the wait anew. */
+static void heal_waits_for_quiet(void)
+{
+    check_story(false, true, "D:R T:C0 D:M0 D:A0 +150 D:R T:C0 D:A0 D:M1 +150 T:C1 +210 D:A1 +210",
+                "D>R T>C0 D>A0 D>R DrM0 T>C0 D>A0 T>C1 D>A1 D~M1");
 }
 
 static void heal_leaves_all_else(void)
@@ -363,7 +371,7 @@ static void heal_has_a_limit(void)
 
 static void heal_gives_up_with_the_debugger(void)
 {
-    check_story(false, true, "D:R D:M0 D:R T:C0 D:A0 D:M0", "D>R D>R DrM0 T>C0 D>A0 D>M0");
+    check_story(false, true, "D:R D:M0 D:R T:C0 D:A0 +210 D:M0", "D>R D>R DrM0 T>C0 D>A0 D>M0");
 }
 
 static void heal_is_switched_while_bytes_flow(void)
@@ -375,14 +383,14 @@ static void heal_is_switched_while_bytes_flow(void)
     CHECK(!hold_active(&story->hold));
     CHECK_EQ_STR(story->text, "D>R D~M0");
     hold_set_heal(&story->hold, true, story->now);
-    tell(story, "D:M0 D:R T:C0 D:M0 D:A0");
+    tell(story, "D:M0 D:R T:C0 D:M0 D:A0 +210");
     CHECK_EQ_STR(story->text, "D>R D~M0 D>M0 D>R T>C0 D>A0 D~M0");
     free(story);
 }
 
 static void both_together(void)
 {
-    check_story(true, true, "D:R T:text D:b T:C8 D:A0 D:M0 D:R T:R T:C0 D:M0 D:A0",
+    check_story(true, true, "D:R T:text D:b T:C8 D:A0 D:M0 D:R T:R T:C0 D:M0 D:A0 +210",
                 "DxR Tt\"text\" Dxb T>C0 D>A0 D>M0 D>R T>R T>C0 D>A0 D~M0");
 }
 
@@ -472,16 +480,23 @@ static void cuts_do_not_matter(void)
 
 /* --- a debugger and a target that storm, as WinDbg and Windows' boot debugger do
  *
- * The debugger repeats its request when its RESET is answered, before it has looked at the state
- * change behind the answer; a RESEND makes it RESET again. The target answers RESET with RESET and
- * its state change, and a request with RESEND while it waits for the ACK of that. */
+ * The target answers each RESET with RESET and its state change, and a request with RESEND while it
+ * waits for the ACK of that. The debugger takes one RESET for the answer to its own; another one it
+ * answers, and repeats its request, before it looks at the state change behind. After STORM_TRIES
+ * of these without an ACK for the request it is silent for a second, and then begins anew.
+ * STORM_REPLIES without a RESET make a session. */
+
+enum { STORM_TRIES = 18, STORM_REPLIES = 5, STORM_STEP = 10 /* ms for each packet taken */ };
 
 struct storm {
     struct story *story;
     size_t read[2]; /* bytes of story->out that the other end has taken */
     bool target_waits;
-    bool done; /* the request is acknowledged */
-    unsigned resets;
+    bool expects_reset, stopped, acknowledged;
+    bool done;
+    unsigned tries, resets;
+    unsigned replies; /* to requests, since the last RESET */
+    uint64_t silent_until;
 };
 
 static void send_word(struct storm *storm, enum side side, const char *word)
@@ -501,80 +516,144 @@ static void target_takes(struct storm *storm, uint16_t type)
         storm->target_waits = true;
     } else if (type == KD_PACKET_ACKNOWLEDGE) {
         storm->target_waits = false;
-    } else if (type == KD_PACKET_STATE_MANIPULATE) {
-        send_word(storm, SIDE_TARGET, storm->target_waits ? "S" : "A0");
+    } else if (storm->target_waits) {
+        send_word(storm, SIDE_TARGET, "S");
+    } else {
+        send_word(storm, SIDE_TARGET, "A0");
+        send_word(storm, SIDE_TARGET, "M1");
+        storm->target_waits = true;
     }
+}
+
+static void debugger_takes_reset(struct storm *storm)
+{
+    storm->tries = storm->acknowledged ? 0 : storm->tries + 1;
+    storm->acknowledged = false;
+    storm->replies = 0;
+    if (storm->tries > STORM_TRIES) {
+        storm->silent_until = storm->story->now + 1000 * MS;
+        return;
+    }
+    if (!storm->expects_reset)
+        send_word(storm, SIDE_DEBUGGER, "R");
+    storm->expects_reset = false;
+    if (storm->stopped)
+        send_word(storm, SIDE_DEBUGGER, "M0");
 }
 
 static void debugger_takes(struct storm *storm, uint16_t type)
 {
-    if (type == KD_PACKET_RESET)
-        send_word(storm, SIDE_DEBUGGER, "M0");
-    else if (type == KD_PACKET_STATE_CHANGE64)
+    if (type == KD_PACKET_RESET) {
+        debugger_takes_reset(storm);
+    } else if (type == KD_PACKET_STATE_CHANGE64) {
         send_word(storm, SIDE_DEBUGGER, "A0");
-    else if (type == KD_PACKET_RESEND)
+        if (!storm->stopped)
+            send_word(storm, SIDE_DEBUGGER, "M0");
+        storm->stopped = true;
+    } else if (type == KD_PACKET_RESEND) {
+        storm->tries = 0;
+        storm->expects_reset = true;
         send_word(storm, SIDE_DEBUGGER, "R");
-    else if (type == KD_PACKET_ACKNOWLEDGE)
-        storm->done = true;
+    } else if (type == KD_PACKET_ACKNOWLEDGE) {
+        storm->acknowledged = true;
+    } else if (type == KD_PACKET_STATE_MANIPULATE) {
+        send_word(storm, SIDE_DEBUGGER, "A1");
+        send_word(storm, SIDE_DEBUGGER, "M0");
+        storm->done = ++storm->replies == STORM_REPLIES;
+    }
 }
 
-/* One end takes the next packet that was passed on to it; false when there is none. */
-static bool take_next(struct storm *storm, enum side from)
+/* One end takes the next packet that was passed on to it. */
+static void take_next(struct storm *storm, enum side from)
 {
     const struct bytes *bytes = &storm->story->out[from];
     const uint8_t *at = bytes->data + storm->read[from];
     struct kd_framing framing = {KD_PACKET_MAX_SIZE, KD_FLOW_UNKNOWN};
+    bool silent = from == SIDE_TARGET && storm->story->now < storm->silent_until;
     struct kd_frame frame;
     uint16_t type;
 
     kd_frame_scan(&framing, at, bytes->size - storm->read[from], false, false, &frame);
     if (frame.kind != KD_FRAME_PACKET)
-        return false;
+        return;
     storm->read[from] += frame.size;
     type = kd_get16(((const struct kd_packet_header *)at)->packet_type);
     if (from == SIDE_DEBUGGER)
         target_takes(storm, type);
-    else
+    else if (!silent)
         debugger_takes(storm, type);
-    return true;
 }
 
-/* Until the request is through, at most this many rounds. */
-static unsigned run_storm(struct storm *storm, unsigned rounds)
+/* After its silence the debugger begins with a RESET of its own. */
+static void end_silence(struct storm *storm)
+{
+    if (storm->silent_until == 0 || storm->story->now < storm->silent_until)
+        return;
+    storm->silent_until = 0;
+    storm->tries = 0;
+    storm->expects_reset = true;
+    send_word(storm, SIDE_DEBUGGER, "R");
+}
+
+/* Until the request is through, at most so many steps. The RESETs of the debugger. */
+static unsigned run_storm(struct storm *storm, unsigned steps)
 {
     unsigned before = storm->resets;
 
-    for (unsigned i = 0; i < rounds && !storm->done; i++) {
-        storm->story->now += 5 * MS;
+    for (unsigned i = 0; i < steps && !storm->done; i++) {
+        storm->story->now += STORM_STEP * MS;
+        hold_tick(&storm->story->hold, storm->story->now);
         take_next(storm, SIDE_DEBUGGER);
-        while (take_next(storm, SIDE_TARGET))
-            continue;
+        take_next(storm, SIDE_TARGET);
+        end_silence(storm);
     }
     return storm->resets - before;
 }
 
+/* So many RESETs have waited for the target to wake up. */
+static struct storm begin_storm(bool with_heal, unsigned waiting)
+{
+    struct storm storm = {.story = begin(false, true), .expects_reset = true};
+
+    /* Switched off, the machine still carries the bytes here. */
+    if (!with_heal)
+        hold_set_heal(&storm.story->hold, false, storm.story->now);
+    for (unsigned i = 0; i < waiting; i++)
+        send_word(&storm, SIDE_DEBUGGER, "R");
+    return storm;
+}
+
+static void one_reset_is_no_storm(void)
+{
+    for (int with_heal = 0; with_heal < 2; with_heal++) {
+        struct storm storm = begin_storm(with_heal, 1);
+
+        run_storm(&storm, 200);
+        CHECK(storm.done);
+        CHECK_EQ_U64(storm.resets, 1);
+        free(storm.story);
+    }
+}
+
 static void heal_prevents_a_storm(void)
 {
-    struct storm storm = {.story = begin(false, true)};
+    for (unsigned waiting = 2; waiting <= 12; waiting++) {
+        struct storm storm = begin_storm(true, waiting);
 
-    send_word(&storm, SIDE_DEBUGGER, "R");
-    run_storm(&storm, 100);
-    CHECK(storm.done);
-    CHECK_EQ_U64(storm.resets, 1);
-    free(storm.story);
+        run_storm(&storm, 500);
+        CHECK(storm.done);
+        free(storm.story);
+    }
 }
 
 static void heal_ends_a_storm(void)
 {
-    struct storm storm = {.story = begin(false, true)};
+    struct storm storm = begin_storm(false, 10);
 
-    /* Switched off, the machine still carries the bytes here. */
-    hold_set_heal(&storm.story->hold, false, storm.story->now);
-    send_word(&storm, SIDE_DEBUGGER, "R");
-    CHECK(run_storm(&storm, 300) > 50);
+    CHECK(run_storm(&storm, 1000) > 100);
     CHECK(!storm.done);
     hold_set_heal(&storm.story->hold, true, storm.story->now);
-    CHECK(run_storm(&storm, 100) <= 2);
+    CHECK(run_storm(&storm, 500) < 60);
     CHECK(storm.done);
     free(storm.story);
 }
@@ -602,7 +681,7 @@ struct judge {
     bool armed;
     bool data_seen;
     uint64_t reset_at;
-    unsigned resets, late, wrong;
+    unsigned resets, kept, wrong;
 };
 
 static void judge_packet(struct judge *judge, enum side from, uint16_t type)
@@ -630,7 +709,7 @@ static void judge_span(void *context, const struct hold_span *span)
     const uint8_t *bytes;
 
     judge->size += span->size;
-    judge->late += span->fate == HOLD_PASS_LATE;
+    judge->kept += span->fate != HOLD_PASS;
     if (span->fate == HOLD_DROP_REPEATED)
         return;
     for (size_t at = 0; at < span->size;) {
@@ -710,7 +789,7 @@ static void recorded_storm(void)
     hold_disconnected(&judge->hold, SIDE_DEBUGGER);
     hold_disconnected(&judge->hold, SIDE_TARGET);
     CHECK(judge->resets > 100);
-    CHECK(judge->late > 10);
+    CHECK(judge->kept > 10);
     CHECK_EQ_U64(judge->wrong, 0);
     CHECK_EQ_U64(judge->size, fed);
     free(judge);
@@ -728,10 +807,12 @@ KD_TEST_MAIN({"hold keeps the debugger waiting", hold_keeps_the_debugger_waiting
              {"heal keeps the request until the ACK", heal_keeps_the_request_until_the_ack},
              {"heal passes the last one", heal_passes_the_last_one},
              {"heal waits for the right ACK", heal_waits_for_the_right_ack},
+             {"heal waits for quiet", heal_waits_for_quiet},
              {"heal leaves all else", heal_leaves_all_else}, {"heal has a limit", heal_has_a_limit},
              {"heal gives up with the debugger", heal_gives_up_with_the_debugger},
              {"heal is switched while bytes flow", heal_is_switched_while_bytes_flow},
              {"hold and heal together", both_together}, {"nothing is lost", nothing_is_lost},
              {"cuts do not matter", cuts_do_not_matter},
+             {"one RESET is no storm", one_reset_is_no_storm},
              {"heal prevents a storm", heal_prevents_a_storm},
              {"heal ends a storm", heal_ends_a_storm}, {"the recorded storm", recorded_storm})
