@@ -374,30 +374,6 @@ struct kdnet_record *kdnet_session_see_cut(const struct kdnet_datagram *datagram
     return record;
 }
 
-/* Which end sent unencrypted KD: ids of the debugger have bit 31 set, those of the target do not.
- */
-static enum kd_flow plain_flow(const struct kd_frame *frame, const uint8_t *bytes)
-{
-    const struct kd_packet_header *header = (const struct kd_packet_header *)bytes;
-    uint32_t type, id;
-    enum kd_flow flow;
-    bool high;
-
-    if (frame->kind != KD_FRAME_PACKET)
-        return KD_FLOW_TO_TARGET;
-    type = kd_get16(header->packet_type);
-    id = kd_get32(header->packet_id);
-    high = (id & KD_KDNET_HOST_FIRST_ID) != 0;
-    if (type == KD_PACKET_RESEND)
-        return KD_FLOW_UNKNOWN;
-    if (type == KD_PACKET_ACKNOWLEDGE)
-        return high ? KD_FLOW_TO_DEBUGGER : KD_FLOW_TO_TARGET;
-    flow = kd_packet_flow(type, bytes + KD_HEADER_SIZE, frame->payload);
-    if (flow != KD_FLOW_UNKNOWN)
-        return flow;
-    return high ? KD_FLOW_TO_TARGET : KD_FLOW_TO_DEBUGGER;
-}
-
 static bool is_target(const struct kdnet_session *session, const address *end, uint32_t port)
 {
     return session->target_port == port && addresses_equal(&session->target, end);
@@ -438,7 +414,7 @@ struct kdnet_record *kdnet_session_see_plain(packet_info *pinfo, const uint8_t *
     }
     record->content = KDNET_CONTENT_PLAIN;
     record->session = keyless_session(find_state(pinfo));
-    flow = settle_flow(record->session, pinfo, plain_flow(&frame, bytes));
+    flow = settle_flow(record->session, pinfo, kd_datagram_flow(&frame, bytes));
     record->from_debugger = flow == KD_FLOW_TO_TARGET;
     record->unit = kd_unit_new(record->session->kd, pinfo, &frame, flow, bytes, 0);
     return record;

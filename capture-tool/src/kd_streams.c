@@ -246,30 +246,10 @@ static bool take_kd(struct kd_streams *streams, const struct identity *identity,
     return set_chunk(streams, identity, direction, streams->packet, size, chunk);
 }
 
-/* Who sent a packet that is not encrypted, as far as the packet tells: ids of the debugger have bit
- * 31 set, those of the target do not. */
-static enum kd_flow sender(const struct kd_frame *frame, const uint8_t *bytes)
-{
-    const struct kd_packet_header *header = (const struct kd_packet_header *)bytes;
-    uint32_t type = kd_get16(header->packet_type);
-    bool high = (kd_get32(header->packet_id) & KD_KDNET_HOST_FIRST_ID) != 0;
-    enum kd_flow flow;
-
-    if (type == KD_PACKET_RESEND || type == KD_PACKET_RESET)
-        return KD_FLOW_UNKNOWN;
-    if (type == KD_PACKET_ACKNOWLEDGE)
-        return high ? KD_FLOW_TO_DEBUGGER : KD_FLOW_TO_TARGET;
-    flow = kd_packet_flow(type, bytes + KD_HEADER_SIZE, frame->payload);
-    if (flow != KD_FLOW_UNKNOWN)
-        return flow;
-    return high ? KD_FLOW_TO_TARGET : KD_FLOW_TO_DEBUGGER;
-}
-
 static enum cap_direction plain_direction(struct stream *stream, const struct datagram *datagram,
                                           const struct kd_frame *frame)
 {
-    enum kd_flow flow =
-        frame->kind == KD_FRAME_PACKET ? sender(frame, datagram->bytes) : KD_FLOW_TO_TARGET;
+    enum kd_flow flow = kd_datagram_flow(frame, datagram->bytes);
 
     if (!stream->plain.known && flow != KD_FLOW_UNKNOWN) {
         stream->plain.known = true;

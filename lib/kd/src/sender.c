@@ -65,3 +65,26 @@ enum kd_flow kd_packet_flow(uint32_t packet_type, const uint8_t *payload, size_t
         return KD_FLOW_UNKNOWN;
     }
 }
+
+enum kd_flow kd_datagram_flow(const struct kd_frame *frame, const uint8_t *bytes)
+{
+    const struct kd_packet_header *header = (const struct kd_packet_header *)bytes;
+    uint32_t type;
+    enum kd_flow flow;
+    bool high;
+
+    if (frame->kind == KD_FRAME_BREAKIN)
+        return KD_FLOW_TO_TARGET;
+    if (frame->kind != KD_FRAME_PACKET)
+        return KD_FLOW_UNKNOWN;
+    type = kd_get16(header->packet_type);
+    high = (kd_get32(header->packet_id) & KD_KDNET_HOST_FIRST_ID) != 0;
+    if (type == KD_PACKET_RESEND)
+        return KD_FLOW_UNKNOWN;
+    if (type == KD_PACKET_ACKNOWLEDGE)
+        return high ? KD_FLOW_TO_DEBUGGER : KD_FLOW_TO_TARGET;
+    flow = kd_packet_flow(type, bytes + KD_HEADER_SIZE, frame->payload);
+    if (flow != KD_FLOW_UNKNOWN)
+        return flow;
+    return high ? KD_FLOW_TO_TARGET : KD_FLOW_TO_DEBUGGER;
+}
