@@ -144,3 +144,28 @@ bool file_close(FILE *file)
     fine = fflush(file) == 0 && !ferror(file);
     return file == stdout ? fine : fclose(file) == 0 && fine;
 }
+
+static bool same_bytes(FILE *a, FILE *b)
+{
+    char left[4096], right[4096];
+    size_t size;
+
+    do {
+        size = fread(left, 1, sizeof left, a);
+        if (fread(right, 1, sizeof right, b) != size || memcmp(left, right, size) != 0)
+            return false;
+    } while (size > 0);
+    return !ferror(a) && !ferror(b);
+}
+
+bool file_equal(const char *a, const char *b)
+{
+    FILE *left = open_named(a, "rb"), *right = open_named(b, "rb");
+    bool equal = left && right && same_bytes(left, right);
+
+    if (left)
+        fclose(left);
+    if (right)
+        fclose(right);
+    return equal;
+}

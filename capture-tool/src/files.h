@@ -25,6 +25,9 @@ bool file_close(FILE *file);
 /* Whether both names lead to one existing file, which must not be read and written at once. */
 bool file_same(const char *a, const char *b);
 
+/* Whether both can be read and hold the same bytes. */
+bool file_equal(const char *a, const char *b);
+
 /* Whether the stream is a terminal. */
 bool file_is_terminal(FILE *file);
 

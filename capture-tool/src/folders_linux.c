@@ -4,6 +4,7 @@
  */
 #include "folders.h"
 
+#include "files.h"
 #include "process.h"
 
 #include <errno.h>
@@ -159,30 +160,11 @@ bool folders_link(const char *from, const char *to, struct problem *problem)
     return false;
 }
 
-static bool same_bytes(FILE *a, FILE *b)
-{
-    char left[4096], right[4096];
-    size_t size;
-
-    do {
-        size = fread(left, 1, sizeof left, a);
-        if (fread(right, 1, sizeof right, b) != size || memcmp(left, right, size) != 0)
-            return false;
-    } while (size > 0);
-    return !ferror(a) && !ferror(b);
-}
-
 bool folders_copied(const char *from, const char *to)
 {
     struct stat status;
-    FILE *a = fopen(from, "rb"), *b = fopen(to, "rb");
-    bool same = a && b && lstat(to, &status) == 0 && S_ISREG(status.st_mode) && same_bytes(a, b);
 
-    if (a)
-        fclose(a);
-    if (b)
-        fclose(b);
-    return same;
+    return lstat(to, &status) == 0 && S_ISREG(status.st_mode) && file_equal(from, to);
 }
 
 bool folders_linked(const char *from, const char *to)

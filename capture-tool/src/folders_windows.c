@@ -4,6 +4,7 @@
  */
 #include "folders.h"
 
+#include "files.h"
 #include "process.h"
 
 #define WIN32_LEAN_AND_MEAN
@@ -134,36 +135,9 @@ bool folders_link(const char *from, const char *to, struct problem *problem)
     return folders_copy(from, to, true, problem);
 }
 
-static FILE *open_file(const char *path)
-{
-    wchar_t wide[PROCESS_PATH_SIZE];
-
-    return widen(path, wide) ? _wfopen(wide, L"rb") : NULL;
-}
-
-static bool same_bytes(FILE *a, FILE *b)
-{
-    char left[4096], right[4096];
-    size_t size;
-
-    do {
-        size = fread(left, 1, sizeof left, a);
-        if (fread(right, 1, sizeof right, b) != size || memcmp(left, right, size) != 0)
-            return false;
-    } while (size > 0);
-    return !ferror(a) && !ferror(b);
-}
-
 bool folders_copied(const char *from, const char *to)
 {
-    FILE *a = open_file(from), *b = open_file(to);
-    bool same = a && b && same_bytes(a, b);
-
-    if (a)
-        fclose(a);
-    if (b)
-        fclose(b);
-    return same;
+    return file_equal(from, to);
 }
 
 bool folders_linked(const char *from, const char *to)
