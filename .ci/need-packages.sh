@@ -21,6 +21,20 @@ gcc-mingw-w64-x86-64:mingw64-gcc:mingw-w64-gcc:cmd x86_64-w64-mingw32-gcc
 zlib1g-dev:zlib-devel:zlib:header zlib.h
 libpcap-dev:libpcap-devel:libpcap:header pcap/pcap.h
 libz-mingw-w64-dev:mingw64-zlib-static:mingw-w64-zlib:mingw zlib.h
+socat:socat:socat:cmd socat
+qemu-system-x86:qemu-system-x86-core:qemu-system-x86:cmd qemu-system-x86_64
+ovmf:edk2-ovmf:edk2-ovmf:file /usr/share/OVMF /usr/share/edk2/ovmf /usr/share/edk2/x64
+wine64:wine-core:wine:file /usr/lib/wine/wine64 /usr/bin/wine64
+wine:wine-core:wine:cmd wineserver
+lld:lld:lld:cmd lld-link
+llvm:llvm:llvm:cmd llvm-pdbutil
+mtools:mtools:mtools:cmd mcopy
+xorriso:xorriso:libisoburn:cmd xorriso
+openssl:openssl:openssl:cmd openssl
+libcap2-bin:libcap:libcap:cmd setcap
+groff-base:groff-base:groff:cmd groff
+zsh:zsh:zsh:cmd zsh
+fish:fish:fish:cmd fish
 '
 
 _package_row()
@@ -30,12 +44,26 @@ _package_row()
     IFS=: read -r _ fedora arch probe <<<"$row"
 }
 
+_any_file()
+{
+    local path
+
+    for path in "$@"; do
+        [ ! -e "$path" ] || return 0
+    done
+    return 1
+}
+
 _package_found()
 {
     case "$1" in
     cmd\ *) type -P "${1#* }" >/dev/null ;;
     module\ *) pkg-config --exists "${1#* }" 2>/dev/null ;;
     header\ *) printf '#include <%s>\n' "${1#* }" | cc -E -x c - >/dev/null 2>&1 ;;
+    file\ *)
+        # shellcheck disable=SC2086 # several paths
+        _any_file ${1#* }
+        ;;
     mingw\ *)
         printf '#include <%s>\n' "${1#* }" | x86_64-w64-mingw32-gcc -E -x c - >/dev/null 2>&1
         ;;
@@ -74,37 +102,57 @@ _name_packages()
         for_arch+=("$arch")
     done
     cat >&2 <<END
-Something this script needs is missing, and it installs packages on Debian only. Please install:
   Fedora   sudo dnf install ${for_fedora[*]}
   Arch     sudo pacman -S --needed ${for_arch[*]}
   others   what Debian calls ${*}
-then start it again.
 END
 }
 
-# need_packages PACKAGE...: Debian's names; returns when all are there, else ends the script.
-need_packages()
+_install_packages()
 {
-    local -a missing sudo=()
-    mapfile -t missing < <(_missing_packages "$@")
-    [ ${#missing[@]} -gt 0 ] || return 0
+    local -a sudo=()
 
-    if ! _on_debian; then
-        _name_packages "${missing[@]}"
-        exit 1
-    fi
-    if [ "$(id -u)" -ne 0 ]; then
-        if ! command -v sudo >/dev/null; then
-            printf 'No sudo here. As root: apt-get install %s\n' "${missing[*]}" >&2
-            exit 1
-        fi
-        sudo=(sudo)
-    fi
-    printf 'Installing, which takes a minute or two: %s\n' "${missing[*]}"
+    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+    printf 'Installing, which takes some minutes: %s\n' "$*"
     "${sudo[@]}" apt-get update -qq
     # noninteractive, or wireshark-common would ask who may capture.
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 \
-        --no-install-recommends "${missing[@]}" >/dev/null
+        --no-install-recommends "$@" >/dev/null
+}
+
+# need_packages NEEDED... [-- WANTED...]: Debian's names; returns when all that are needed are
+# there, else ends the script. What is only wanted is installed too where that is possible, and else
+# named: the tests that use it skip.
+need_packages()
+{
+    local -a needed=() missing missing_needed=()
+
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        needed+=("$1")
+        shift
+    done
+    [ $# -eq 0 ] || shift
+    mapfile -t missing < <(_missing_packages "${needed[@]}" "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+
+    if _on_debian && { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }; then
+        _install_packages "${missing[@]}"
+        return
+    fi
+    mapfile -t missing_needed < <(_missing_packages "${needed[@]}")
+    if [ ${#missing_needed[@]} -eq 0 ]; then
+        echo "Some tests skip, because what they use is missing. It can be installed by:" >&2
+        _name_packages "${missing[@]}"
+    elif _on_debian; then
+        printf 'No sudo here. As root: apt-get install %s\n' "${missing[*]}" >&2
+        exit 1
+    else
+        echo "Something this script needs is missing, and it installs packages on Debian only." \
+            "Please install:" >&2
+        _name_packages "${missing_needed[@]}"
+        echo "then start it again." >&2
+        exit 1
+    fi
 }
 
 # The preset's generator is left open; Ninja where it is there.

@@ -2,8 +2,14 @@
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
- * All descriptors do not block and are level-triggered. One read is made for each time a descriptor
- * is ready, so that what it brings is written to the other side before anything else is done.
+ * All descriptors do not block. One read is made for each time a descriptor is ready, so that what
+ * it brings is written to the other side before anything else is done.
+ *
+ * Sockets are edge-triggered, because epoll asks a level-triggered one once more after each read. A
+ * read that did not fill the buffer has taken all there was, as of every stream socket, and what
+ * comes later is an event of its own; after any other, and when the end of the stream may be behind
+ * the bytes, the socket is looked at again. Writing stops only at EAGAIN. All else is
+ * level-triggered.
  */
 #include "channel_linux.h"
 #include "channel.h"
@@ -56,6 +62,14 @@ bool watch_set(struct channel_loop *loop, struct watch *watch, uint32_t events)
         return false;
     watch->known = true;
     return true;
+}
+
+void watch_again(struct channel_loop *loop, const struct watch *watch)
+{
+    struct epoll_event event = {.events = watch->events, .data.ptr = (void *)watch};
+
+    if (watch->fd >= 0 && watch->known)
+        epoll_ctl(loop->epoll, EPOLL_CTL_MOD, watch->fd, &event);
 }
 
 void watch_close(struct channel_loop *loop, struct watch *watch)
@@ -122,12 +136,13 @@ static void update(struct channel *channel)
     bool reads = channel->state == CHANNEL_OPEN && !channel->paused;
     bool writes = queue_size(&channel->queue) > 0;
     uint32_t in = reads ? (uint32_t)EPOLLIN : 0, out = writes ? (uint32_t)EPOLLOUT : 0;
+    uint32_t edge = channel->is_socket ? (uint32_t)EPOLLET | (uint32_t)EPOLLRDHUP : 0;
 
     if (channel->always_ready)
         channel_step_at(channel, reads ? 0 : UINT64_MAX, stream_step);
     if (channel->output.fd >= 0) {
         if (!channel->always_ready)
-            watch_set(loop, &channel->stream, in);
+            watch_set(loop, &channel->stream, in ? in | edge : 0);
         /* EPOLLET alone: that its reader is gone is told once. */
         watch_set(loop, &channel->output, out ? out : (uint32_t)EPOLLET);
     } else if (is_connected(channel)) {
@@ -135,7 +150,7 @@ static void update(struct channel *channel)
         if (channel->state == CHANNEL_ENDED && !writes)
             watch_set(loop, &channel->stream, EPOLLET);
         else
-            watch_set(loop, &channel->stream, in | out);
+            watch_set(loop, &channel->stream, in | out ? in | out | edge : 0);
     }
 }
 
@@ -157,6 +172,7 @@ static void disconnect(struct channel *channel)
     channel->broken = false;
     channel->ending = false;
     channel->always_ready = false;
+    channel->is_socket = false;
     open_listen(channel, false);
     open_connection_gone(channel);
 }
@@ -173,6 +189,14 @@ void channel_failed(struct channel *channel, bool lasting, const char *format, .
     channel->events->closed(channel->context, reason, lasting);
 }
 
+static bool is_stream_socket(int fd)
+{
+    int type;
+    socklen_t size = sizeof type;
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
 void channel_opened(struct channel *channel, int fd, const char *peer)
 {
     channel->stream.fd = fd;
@@ -181,6 +205,7 @@ void channel_opened(struct channel *channel, int fd, const char *peer)
     channel->lost = 0;
     channel->broken = false;
     channel->ending = false;
+    channel->is_socket = is_stream_socket(fd);
     if (!watch_set(channel->loop, &channel->stream, channel->paused ? 0 : (uint32_t)EPOLLIN)) {
         if (errno != EPERM) {
             channel_failed(channel, false, "cannot be waited for: %s", strerror(errno));
@@ -227,12 +252,17 @@ static void read_ended(struct channel *channel, bool hung_up)
     channel->events->ended(channel->context);
 }
 
-/* One read, and its event. */
-static void read_some(struct channel *channel, bool hung_up)
+/* One read, and its event. events: of epoll; 0 for a file. */
+static void read_some(struct channel *channel, uint32_t events)
 {
     struct channel_loop *loop = channel->loop;
+    bool hung_up = (events & (EPOLLHUP | EPOLLERR)) != 0;
     uint64_t when = clock_monotonic();
-    ssize_t size = read(channel->stream.fd, loop->buffer, sizeof loop->buffer);
+    ssize_t size = channel->is_socket
+                       ? recv(channel->stream.fd, loop->buffer, sizeof loop->buffer, 0)
+                       : read(channel->stream.fd, loop->buffer, sizeof loop->buffer);
+    bool more = size == (ssize_t)sizeof loop->buffer || hung_up || (events & EPOLLRDHUP) ||
+                (size < 0 && errno == EINTR);
 
     if (size > 0)
         channel->events->received(channel->context, when, loop->buffer, (size_t)size);
@@ -242,6 +272,8 @@ static void read_some(struct channel *channel, bool hung_up)
         channel_failed(channel, false, "the other program closed the terminal");
     else if (errno != EAGAIN && errno != EINTR)
         channel_failed(channel, false, "%s", strerror(errno));
+    if (more && channel->is_socket && channel->state == CHANNEL_OPEN)
+        watch_again(loop, &channel->stream);
 }
 
 /* A file is read in every turn of the loop. */
@@ -249,7 +281,7 @@ static void stream_step(struct channel *channel)
 {
     channel->deadline = UINT64_MAX;
     if (channel->state == CHANNEL_OPEN && !channel->paused) {
-        read_some(channel, false);
+        read_some(channel, 0);
         if (channel->always_ready)
             update(channel);
     }
@@ -267,11 +299,13 @@ static void write_failed(struct channel *channel)
 /* As many bytes as the system takes; 0 and broken when it fails. */
 static size_t write_some(struct channel *channel, const uint8_t *bytes, size_t size)
 {
+    bool is_socket = channel->is_socket && channel->output.fd < 0;
     int fd = channel->output.fd >= 0 ? channel->output.fd : channel->stream.fd;
     size_t done = 0;
 
     while (done < size) {
-        ssize_t written = write(fd, bytes + done, size - done);
+        ssize_t written = is_socket ? send(fd, bytes + done, size - done, MSG_NOSIGNAL)
+                                    : write(fd, bytes + done, size - done);
 
         if (written >= 0) {
             done += (size_t)written;
@@ -357,7 +391,7 @@ static void stream_ready(void *context, uint32_t events)
         write_queue(channel);
     if (channel->state == CHANNEL_OPEN && !channel->paused &&
         events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-        read_some(channel, hung_up);
+        read_some(channel, events);
     else if (channel->state == CHANNEL_ENDED && hung_up)
         channel_failed(channel, false, "the other program closed the connection");
     else if (channel->state == CHANNEL_OPEN && channel->paused && hung_up)

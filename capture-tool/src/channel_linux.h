@@ -28,6 +28,9 @@ struct watch {
  * epoll does not take, which is one that is always ready. */
 bool watch_set(struct channel_loop *loop, struct watch *watch, uint32_t events);
 
+/* Looks at it again, for what is edge-triggered: what is ready now comes as an event once more. */
+void watch_again(struct channel_loop *loop, const struct watch *watch);
+
 /* Forgets and closes it. */
 void watch_close(struct channel_loop *loop, struct watch *watch);
 
@@ -54,6 +57,7 @@ struct channel {
     bool broken;       /* writing failed: what is written is dropped */
     bool ending;       /* the peer is to be told that no more comes */
     bool always_ready; /* a file, which epoll does not take */
+    bool is_socket;    /* the stream: edge-triggered, see channel_linux.c */
 
     uint64_t deadline; /* when step is due; UINT64_MAX: never */
     void (*step)(struct channel *channel);

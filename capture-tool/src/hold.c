@@ -338,7 +338,7 @@ void hold_push(struct hold *hold, enum side from, uint64_t when, const uint8_t *
     while (size > 0) {
         size_t taken;
 
-        if (unfinished(stream) == 0)
+        if (unfinished(stream) == stream->passed)
             stream->since = when;
         stream->last = when;
         taken = kd_framer_push(&stream->framer, bytes, size);

@@ -84,7 +84,7 @@ struct hold_events {
 struct hold_stream {
     struct kd_framer framer;
     size_t passed;  /* bytes at the framer's start that have gone through already */
-    uint64_t since; /* when the first byte in the framer was read */
+    uint64_t since; /* when the first byte was read that has not gone through */
     uint64_t last;  /* when the last one was */
     uint8_t buffer[KD_FRAMER_CAPACITY(KD_PACKET_MAX_SIZE)];
 };

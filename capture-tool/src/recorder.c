@@ -55,6 +55,7 @@ struct recorder {
     uint64_t busy_at; /* when something came */
     uint64_t clock_at;
     unsigned packets; /* not yet added to the status */
+    char last_stop[120];
 };
 
 /* --- the relay's side */
@@ -268,6 +269,8 @@ static void take_entry(struct recorder *recorder, const struct ring_entry *entry
         lane_end(&recorder->lanes[SIDE_DEBUGGER]);
         lane_end(&recorder->lanes[SIDE_TARGET]);
         linkwatch_connection(&recorder->watch, side, entry->kind == KIND_CONNECTED);
+        if (side == SIDE_TARGET) /* whether it runs or has stopped is not known any more */
+            status_show(recorder->config.status, STATUS_LINK, "");
         break;
     case KIND_LOST:
         take_loss(recorder, entry);
@@ -307,6 +310,14 @@ static void say_storm(struct recorder *recorder, const struct linkwatch_event *e
     }
 }
 
+static void show_stop(struct recorder *recorder, const char *what)
+{
+    char text[sizeof recorder->last_stop + 40];
+
+    snprintf(text, sizeof text, "%s%s", what, recorder->last_stop);
+    status_show(recorder->config.status, STATUS_LINK, text);
+}
+
 /* What people read about it, and the name of its JSON event. */
 static const char *say(struct recorder *recorder, const struct linkwatch_event *event)
 {
@@ -316,10 +327,11 @@ static const char *say(struct recorder *recorder, const struct linkwatch_event *
     case LINKWATCH_BREAK_IN:
         return "break-in";
     case LINKWATCH_STOPPED:
-        status_show(status, STATUS_LINK, event->text);
+        snprintf(recorder->last_stop, sizeof recorder->last_stop, "%s", event->text);
+        show_stop(recorder, "stopped: ");
         return "stopped";
     case LINKWATCH_RUNNING:
-        status_show(status, STATUS_LINK, "running");
+        show_stop(recorder, "running, last stop: ");
         return "running";
     case LINKWATCH_CALM_AGAIN:
         status_say(status, "the %s is over", storm_name(event->storm));
@@ -448,6 +460,7 @@ static void run(void *context)
     struct recorder *recorder = context;
 
     thread_stand_back();
+    ring_warm(recorder->ring, RECORDER_QUEUE_SIZE);
     while (!atomic_load(&recorder->stopping)) {
         turn(recorder);
         rest(recorder);

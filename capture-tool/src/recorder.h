@@ -44,7 +44,7 @@ struct recorder_config {
     bool raw;            /* one record a read */
     const char *ends[2]; /* how the ends are named, by enum side */
     uint32_t baud;       /* of a serial end; 0: none */
-    uint64_t queue_size; /* bytes, 0: the default; memory is taken as it is used */
+    uint64_t queue_size; /* bytes, 0: the default; memory beyond that is taken as it is used */
     struct status *status;
 };
 

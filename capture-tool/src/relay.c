@@ -269,7 +269,7 @@ static void on_opened(void *context, const char *peer)
     begin_event(end, &event, "connected");
     event_text(&event, "peer", peer);
     status_event(config->status, &event);
-    show_end(end, "connected");
+    show_end(end, STATUS_CONNECTED);
     update_pause(end);
     update_pause(other);
 }
@@ -319,6 +319,7 @@ static void schedule(struct relay_end *end)
 {
     if (end_listens(end->end)) {
         open_end(end);
+        show_end(end, "awaited");
         return;
     }
     /* One that goes as soon as it has come is not to be called all the time. */

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 #define ALIGNMENT 32u
 #define SKIP      0xFFu
 #define SMALLEST  (UINT64_C(1) << 20)
@@ -50,7 +52,13 @@ struct ring *ring_new(uint64_t capacity)
         free(ring);
         return NULL;
     }
+    memory_prefer_large_pages(ring->memory, (size_t)ring->capacity);
     return ring;
+}
+
+void ring_warm(struct ring *ring, uint64_t size)
+{
+    memory_map(ring->memory, (size_t)(size < ring->capacity ? size : ring->capacity));
 }
 
 void ring_free(struct ring *ring)

@@ -28,6 +28,10 @@ struct ring_entry {
 struct ring *ring_new(uint64_t capacity);
 void ring_free(struct ring *ring);
 
+/* Takes the memory of the first so many bytes now, so that the putter is not stopped by page faults
+ * there. Of any thread. */
+void ring_warm(struct ring *ring, uint64_t size);
+
 /* False when there is no room. */
 bool ring_put(struct ring *ring, const struct ring_entry *entry);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "end.h"
 #include "terminal.h"
 #include "thread.h"
 
@@ -219,27 +220,39 @@ static void end_console_line(struct status *status)
     status->mid_line = false;
 }
 
+/* "debugger 1.2 kB/s", which is what it sends, while it is connected; else "debugger awaited". */
+static void format_end(struct status *status, int side, double seconds, char *out, size_t room)
+{
+    uint64_t bytes = atomic_load(&status->numbers[STATUS_BYTES_DEBUGGER + side]);
+    const char *name = side_name((enum side)side),
+               *text = status->texts[STATUS_END_DEBUGGER + side];
+    char rate[24];
+
+    format_rate(seconds > 0 ? (double)(bytes - status->seen[side]) / seconds : 0, rate,
+                sizeof rate);
+    status->seen[side] = bytes;
+    if (strcmp(text, STATUS_CONNECTED) == 0)
+        snprintf(out, room, "%s %s", name, rate);
+    else
+        snprintf(out, room, "%s %s", name, *text ? text : "not there");
+}
+
 static void draw_line(struct status *status, uint64_t now)
 {
-    char line[LINE_SIZE], rates[2][24], dropped[48] = "";
+    char line[LINE_SIZE], ends[2][160], dropped[48] = "";
     double seconds = (double)(now - status->drawn_at) / (double)CLOCK_SECOND;
     uint64_t lost = atomic_load(&status->numbers[STATUS_DROPPED]);
+    uint64_t packets = atomic_load(&status->numbers[STATUS_PACKETS]);
     unsigned columns = terminal_columns();
+    const char *link = status->texts[STATUS_LINK];
 
-    for (int i = 0; i < 2; i++) {
-        uint64_t bytes = atomic_load(&status->numbers[STATUS_BYTES_DEBUGGER + i]);
-
-        format_rate(seconds > 0 ? (double)(bytes - status->seen[i]) / seconds : 0, rates[i],
-                    sizeof rates[i]);
-        status->seen[i] = bytes;
-    }
     if (lost)
         snprintf(dropped, sizeof dropped, ", %" PRIu64 " bytes not recorded", lost);
     lock_take(&status->lock);
-    snprintf(line, sizeof line, "debugger %s, target %s | > %s, < %s | %" PRIu64 " packets%s | %s",
-             status->texts[STATUS_END_DEBUGGER], status->texts[STATUS_END_TARGET], rates[0],
-             rates[1], (uint64_t)atomic_load(&status->numbers[STATUS_PACKETS]), dropped,
-             status->texts[STATUS_LINK]);
+    for (int i = 0; i < 2; i++)
+        format_end(status, i, seconds, ends[i], sizeof ends[i]);
+    snprintf(line, sizeof line, "%s, %s | %" PRIu64 " packet%s%s%s%s", ends[0], ends[1], packets,
+             packets == 1 ? "" : "s", dropped, *link ? " | " : "", link);
     lock_release(&status->lock);
     if (columns > 1 && columns - 1 < strlen(line))
         line[columns - 1] = '\0';

@@ -40,11 +40,13 @@ enum status_number {
 };
 
 enum status_text {
-    STATUS_END_DEBUGGER, /* "connected", "waiting", "gone" */
+    STATUS_END_DEBUGGER, /* STATUS_CONNECTED, "awaited", "not there", "gone" */
     STATUS_END_TARGET,
-    STATUS_LINK, /* "running", "stopped: ...", "RESET storm" */
+    STATUS_LINK, /* "running, last stop: ...", "stopped: ...", "RESET storm" */
     STATUS_TEXTS
 };
+
+#define STATUS_CONNECTED "connected"
 
 struct status *status_start(const struct status_config *config, struct problem *problem);
 

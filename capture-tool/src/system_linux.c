@@ -3,14 +3,17 @@
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  */
 #include "clock.h"
+#include "memory.h"
 #include "problem.h"
 #include "startup.h"
 #include "thread.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static uint64_t read_clock(clockid_t id)
 {
@@ -41,6 +44,31 @@ void problem_system(struct problem *problem, unsigned long error, const char *fo
     if (length >= 0 && (size_t)length < sizeof problem->text)
         snprintf(problem->text + length, sizeof problem->text - (size_t)length, ": %s",
                  strerror((int)error));
+}
+
+/* Of the whole pages of this memory. */
+static void advise(void *memory, size_t size, int advice)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t before = (page - (uintptr_t)memory % page) % page;
+
+    if (size > before)
+        madvise((char *)memory + before, (size - before) / page * page, advice);
+}
+
+void memory_prefer_large_pages(void *memory, size_t size)
+{
+    advise(memory, size, MADV_HUGEPAGE);
+}
+
+void memory_map(void *memory, size_t size)
+{
+#ifdef MADV_POPULATE_WRITE /* since Linux 5.14 */
+    advise(memory, size, MADV_POPULATE_WRITE);
+#else
+    (void)memory;
+    (void)size;
+#endif
 }
 
 static void *thread_main(void *context)

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  */
 #include "clock.h"
+#include "memory.h"
 #include "problem.h"
 #include "startup.h"
 #include "thread.h"
@@ -59,6 +60,20 @@ void problem_system(struct problem *problem, unsigned long error, const char *fo
         text[end - 1] = '\0';
     snprintf(problem->text + length, sizeof problem->text - (size_t)length, ": %s%serror %lu", text,
              text[0] ? ", " : "", error);
+}
+
+/* Large pages need a privilege here that nobody has by default. */
+void memory_prefer_large_pages(void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+}
+
+/* Windows maps small pages, and has no way to do so ahead that keeps what is there. */
+void memory_map(void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
 }
 
 static DWORD WINAPI thread_main(void *context)

@@ -189,6 +189,8 @@ static int run(struct tap *tap, const struct tap_hooks *hooks)
         status_fail(tap->status, "%s", problem.text);
         return EXIT_FAILED;
     }
+    if (terminal_has_keys(tap->terminal))
+        status_say(tap->status, "keys: b break-in, m marker, h --heal on or off, q end");
     if (hooks && hooks->ready)
         hooks->ready(hooks->context, tap->control);
     exit_status = relay_run(tap->relay);

@@ -25,6 +25,9 @@ void terminal_catch_signals(void);
 struct terminal *terminal_start(struct channel_loop *loop, struct control *control, bool keys,
                                 struct problem *problem);
 
+/* Whether keys of the terminal become requests. */
+bool terminal_has_keys(const struct terminal *terminal);
+
 /* Leaves the terminal as it was. NULL is allowed. */
 void terminal_stop(struct terminal *terminal);
 

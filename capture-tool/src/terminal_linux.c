@@ -149,6 +149,11 @@ struct terminal *terminal_start(struct channel_loop *loop, struct control *contr
     return terminal;
 }
 
+bool terminal_has_keys(const struct terminal *terminal)
+{
+    return terminal->changed;
+}
+
 void terminal_stop(struct terminal *terminal)
 {
     if (!terminal)

@@ -142,6 +142,11 @@ struct terminal *terminal_start(struct channel_loop *loop, struct control *contr
     return terminal;
 }
 
+bool terminal_has_keys(const struct terminal *terminal)
+{
+    return terminal->has_thread;
+}
+
 void terminal_stop(struct terminal *terminal)
 {
     if (!terminal)

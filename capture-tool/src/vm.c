@@ -366,12 +366,13 @@ static const struct option options[] = {
 
 static const struct section sections[] = {
     {"Actions",
+     "Each prints the PowerShell it will run, and needs Windows with Hyper-V and an elevated "
+     "prompt.\n"
      "  show [VM]           state, COM ports, disks, Secure Boot\n"
      "  set-com VM PIPE     connect a COM port to \\\\.\\pipe\\PIPE, which Hyper-V makes\n"
      "  boot VM ISO|VHDX    turn the machine off, attach the image, boot from it\n"
      "  deploy VM FILE      turn the machine off, replace the file on its disk, start it\n"
-     "Needs Windows with Hyper-V and an elevated prompt. Each action prints the PowerShell it will "
-     "run. Only the machine that is named is touched; turning it off is like pulling its plug."},
+     "Only the machine that is named is touched; turning it off is like pulling its plug."},
     {0},
 };
 

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
  *   pinger rtt COUNT SIZE CONNECT LISTEN     messages of SIZE bytes, one after the other
- *   pinger stream MIB SIZE CONNECT LISTEN    writes of SIZE bytes, one way; every byte is checked
+ *   pinger stream MIB SIZE CONNECT LISTEN    writes of SIZE bytes, one way; every byte is checked;
+ *                                            three times with a pause, of which the last counts
  *
  * The program listens on LISTEN and connects to CONNECT, trying for some seconds; something else
  * connects the two, or they are the same. What it sends are KD packets as large as there is room
@@ -23,7 +24,9 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 10000
-#define WARM_UP     1000
+#define WARM_UP     1000 /* round trips that do not count */
+#define STREAMS     3
+#define PAUSE_US    2000000 /* between streams: what writes them down catches up */
 #define HEADER      16u
 #define PAYLOAD     4000u
 
@@ -141,7 +144,8 @@ static void echo(int fd, uint64_t count, size_t size, uint8_t *buffer)
 }
 
 /* The other end: compares what comes with what must come, and says at last that it has all. */
-static void drain(int fd, uint64_t total, size_t size, const uint8_t *expected, uint8_t *buffer)
+static void drain_once(int fd, uint64_t total, size_t size, const uint8_t *expected,
+                       uint8_t *buffer)
 {
     uint64_t done = 0;
 
@@ -160,6 +164,12 @@ static void drain(int fd, uint64_t total, size_t size, const uint8_t *expected, 
         done += (uint64_t)got;
     }
     write_all(fd, expected, 1);
+}
+
+static void drain(int fd, uint64_t total, size_t size, const uint8_t *expected, uint8_t *buffer)
+{
+    for (int i = 0; i < STREAMS; i++)
+        drain_once(fd, total, size, expected, buffer);
 }
 
 static int compare(const void *a, const void *b)
@@ -194,14 +204,26 @@ static void ping(int fd, uint64_t count, size_t size, const uint8_t *bytes, uint
     free(times);
 }
 
-static void stream(int fd, uint64_t total, size_t size, const uint8_t *bytes, uint8_t *buffer)
+/* Nanoseconds until the other end has all. */
+static uint64_t stream_once(int fd, uint64_t total, size_t size, const uint8_t *bytes)
 {
     uint64_t start = now();
+    uint8_t answer;
 
     for (uint64_t done = 0; done < total; done += size)
         write_all(fd, bytes, size);
-    read_all(fd, buffer, 1);
-    printf("%.1f\n", (double)total / (1 << 20) / ((double)(now() - start) / 1e9));
+    read_all(fd, &answer, 1);
+    return now() - start;
+}
+
+static void stream(int fd, uint64_t total, size_t size, const uint8_t *bytes)
+{
+    for (int i = 1; i < STREAMS; i++) {
+        stream_once(fd, total, size, bytes);
+        usleep(PAUSE_US);
+    }
+    printf("%.1f\n",
+           (double)total / (1 << 20) / ((double)stream_once(fd, total, size, bytes) / 1e9));
 }
 
 int main(int argc, char **argv)
@@ -241,7 +263,7 @@ int main(int argc, char **argv)
     if (is_rtt)
         ping(fd, count, size, bytes, buffer);
     else
-        stream(fd, total, size, bytes, buffer);
+        stream(fd, total, size, bytes);
     waitpid(child, &status, 0);
     return status == 0 ? 0 : 1;
 }

@@ -75,10 +75,11 @@ def wait_for(condition, what: str, patience: float = PATIENCE):
 class Tap:
     """A running `kdlens tap --json`; a context manager that stops it."""
 
-    def __init__(self, debugger: str, target: str, *options, json: bool = True, **popen):
+    def __init__(self, debugger: str, target: str, *options, json: bool = True,
+                 program: tuple = (PROGRAM,), **popen):
         self.events: list[dict] = []
         self._errors = open(new_path(".err"), "w+b")
-        command = [PROGRAM, "tap", debugger, target, *map(str, options)]
+        command = [*program, "tap", debugger, target, *map(str, options)]
         if json:
             popen.setdefault("stdout", subprocess.PIPE)
             command.append("--json")

@@ -26,7 +26,7 @@ import kdtest
 import kdwire
 
 PROGRAM = Path(os.environ.get("KDLENS") or REPOSITORY / "build/capture-tool/kdlens").resolve()
-PATIENCE = 20.0  # seconds until something must have happened
+PATIENCE = 60.0  # seconds until something must have happened
 FROM_DEBUGGER = [kdwire.packet(2, 0x80800800, kdwire.get_version().payload),
                  kdwire.packet(4, 0x80800000),
                  kdwire.packet(2, 0x80800001, kdwire.read_virtual(0xFFFFF80000001000, 8).payload)]

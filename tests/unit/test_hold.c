@@ -74,6 +74,7 @@ struct story {
     size_t news_count;
     struct bytes out[2]; /* passed on, by who sent it */
     struct bytes dropped[2];
+    uint64_t when[2]; /* of the last span */
 };
 
 static void say(struct story *story, const char *word)
@@ -133,6 +134,7 @@ static void on_span(void *context, const struct hold_span *span)
     size_t noise = 0; /* bytes of a run of noise before at */
 
     CHECK(span->size > 0);
+    story->when[span->from] = span->when;
     memcpy(to->data + to->size, span->bytes, span->size);
     to->size += span->size;
     for (size_t at = 0; at < span->size;) {
@@ -299,6 +301,24 @@ static void hold_does_not_wait_for_packets(void)
                                                                 ? KD_HEADER_SIZE
                                                                 : 1);
     }
+    free(story);
+}
+
+/* What has gone through is told when it came, not when its packet began to come. */
+static void pieces_have_their_own_times(void)
+{
+    struct story *story = begin(true, true);
+    struct bytes packet = {.size = 0};
+
+    tell(story, "T:C8");
+    add_word(&packet, "C1");
+    for (size_t i = 0; i < 3; i++) {
+        story->now += 100 * MS;
+        hold_push(&story->hold, SIDE_TARGET, story->now, packet.data + i * 20,
+                  i < 2 ? 20 : packet.size - 40);
+        CHECK_EQ_U64(story->when[SIDE_TARGET], story->now);
+    }
+    CHECK_EQ_U64(story->out[SIDE_TARGET].size, 2 * packet.size);
     free(story);
 }
 
@@ -802,6 +822,7 @@ KD_TEST_MAIN({"hold keeps the debugger waiting", hold_keeps_the_debugger_waiting
              {"hold begins again after a restart", hold_begins_again},
              {"hold passes damage", hold_passes_damage},
              {"hold does not wait for packets", hold_does_not_wait_for_packets},
+             {"pieces have their own times", pieces_have_their_own_times},
              {"hold shows unfinished text", hold_shows_unfinished_text},
              {"hold waits for the next target", hold_waits_for_the_next_target},
              {"heal keeps the request until the ACK", heal_keeps_the_request_until_the_ack},
