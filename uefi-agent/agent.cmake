@@ -1,0 +1,34 @@
+# agent.cmake - the sources of kdagent.efi besides the engine's.
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+set(KDA_AGENT_SOURCES
+    arch/x64/context.c
+    arch/x64/dispatch.c
+    arch/x64/entry.S
+    arch/x64/exceptions.c
+    arch/x64/idt.c
+    arch/x64/memory.c
+    arch/x64/safe.S
+    arch/x64/special.c
+    arch/x64/target.c
+    efi/agent.c
+    efi/config_file.c
+    efi/console.c
+    efi/handlers.c
+    efi/leave.c
+    efi/libc.c
+    efi/line.c
+    efi/main.c
+    efi/modules.c
+    efi/names.c
+    efi/next.c
+    efi/options.c
+    efi/pe.c
+    efi/protocol.c
+    efi/publish.c
+    efi/ranges.c
+    efi/start_image.c
+    efi/text.c
+    efi/ticks.c
+    transport/pci_serial.c
+    transport/uart16550.c)
+list(TRANSFORM KDA_AGENT_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")

@@ -1,0 +1,127 @@
+/* agent_state.h - what the files of efi/ that make up the agent share.
+ *
+ * SPDX-License-Identifier: BSD-2-Clause-Patent
+ *
+ * Start-up and unloading run at task level with boot services. Everything below agent_event runs
+ * in exceptions and interrupts: no boot services, no allocation.
+ */
+#ifndef KDA_AGENT_STATE_H
+#define KDA_AGENT_STATE_H
+
+#include "efi.h"
+
+#include "agent.h"
+#include "engine.h"
+#include "handlers.h"
+#include "options.h"
+#include "pci_serial.h"
+#include "protocol.h"
+#include "uart16550.h"
+
+#define AGENT_TICKS_MAX   16u
+#define AGENT_CONSOLE_MAX 8u
+
+/* The firmware's consoles that were taken off our UART. */
+struct agent_console {
+    EFI_HANDLE handles[AGENT_CONSOLE_MAX];
+    size_t count;
+};
+
+struct agent_line {
+    struct uart uart;
+    struct pci_serial pci;
+    bool on_pci, open;
+    uint64_t base;
+};
+
+/* One image as the loader list of the engine has it. */
+struct agent_module {
+    uint64_t base;
+    char path[104]; /* UTF-8; cut at the front when it is longer */
+};
+
+struct agent {
+    EFI_HANDLE image;
+    EFI_BOOT_SERVICES *services;
+    EFI_SYSTEM_TABLE *system;
+    const EFI_LOADED_IMAGE_PROTOCOL *loaded;
+    struct kda_options options;
+
+    struct agent_line line;
+    struct agent_console console;
+
+    struct kda_config config;
+    struct kda_target machine; /* the processor */
+    struct kda_transport transport;
+    struct kda_handlers handlers;
+    struct kda_engine *engine;
+    void *engine_memory;
+    struct kda_protocol protocol;
+    EFI_HANDLE protocol_handle;
+
+    unsigned ticks[AGENT_TICKS_MAX]; /* vectors of the timer */
+    size_t tick_count;
+    EFI_EVENT poll_event; /* where no vector was found */
+
+    const EFI_DEBUG_IMAGE_INFO_TABLE_HEADER *images;
+    struct agent_module modules[KDA_MAX_IMAGES];
+    size_t module_count;
+    EFI_EVENT image_event;
+    void *image_registration;
+    EFI_EVENT exit_event;
+    bool engine_failed;
+    bool running;
+};
+
+extern struct agent agent;
+
+/* agent.c */
+bool agent_start_engine(void);
+void agent_hook(void *tss_page);
+/* Stops the caller, as a break-in does. */
+void agent_break_here(void);
+/* Looks at the line once; a break-in stops the caller. */
+void agent_poll_here(void);
+
+/* line.c */
+enum uart_state agent_line_open(void);
+void agent_line_drain(void);
+void agent_line_close(void);
+
+/* console.c */
+void agent_console_take(void);
+void agent_console_give_back(void);
+void agent_say(const char *text);
+
+/* ticks.c */
+void agent_measure_clock(void);
+void agent_find_ticks(void);
+void agent_forget_ticks(void);
+bool agent_is_tick(unsigned vector);
+/* True while the timer's vector is being looked for: the interrupt was one to count only. */
+bool agent_count_tick(unsigned vector);
+
+/* modules.c */
+void agent_modules_list(void);
+void agent_modules_start(void); /* announces the agent, too */
+void agent_modules_stop(void);
+void agent_modules_sync(void);
+void agent_modules_refill(void);
+bool agent_modules_has(uint64_t base);
+
+/* names.c: what an image is called. services: whether boot services may be asked, too. */
+void agent_name_image(const EFI_LOADED_IMAGE_PROTOCOL *image, bool services,
+                      struct agent_module *out);
+
+/* ranges.c */
+void agent_read_ranges(void);
+void *agent_configuration_table(const EFI_GUID *guid);
+
+/* leave.c */
+EFI_STATUS agent_watch_exit(void);
+void agent_leave(void);
+
+/* next.c: starts the boot loader that the agent stands before. */
+void agent_start_next(void);
+
+#endif
