@@ -10,7 +10,7 @@ _kdlens()
         current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     fi
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "--help --version tap capture vm import export keys install extcap" -- "$current"))
+        COMPREPLY=($(compgen -W "--help --version tap debug capture vm import export keys symbols install extcap" -- "$current"))
         return
     fi
     case "${COMP_WORDS[1]}:$previous" in
@@ -30,6 +30,18 @@ _kdlens()
         words=" reconnect wait exit"
         ;;
     tap:--queue)
+        files=none
+        ;;
+    debug:--command | debug:-c)
+        files=none
+        ;;
+    debug:--symbols | debug:-y)
+        files=-d
+        ;;
+    debug:--timeout | debug:-t)
+        files=none
+        ;;
+    debug:--connect-timeout)
         files=none
         ;;
     capture:--interface | capture:-i)
@@ -107,6 +119,12 @@ _kdlens()
     keys:--for)
         files=none
         ;;
+    symbols:--at)
+        files=none
+        ;;
+    symbols:--eh)
+        files=none
+        ;;
     install:--part)
         words=" both plugin extcap"
         ;;
@@ -167,6 +185,9 @@ _kdlens()
     tap:*)
         words="--help --write --ring-buffer --live --wireshark --raw --hold --console --heal --on-disconnect --json --quiet --queue $ends"
         ;;
+    debug:*)
+        words="--help --command --symbols --timeout --connect-timeout --no-break --hold --json $ends"
+        ;;
     capture:*)
         words="--help --interface --kdnet --port --filter --key --key-file --ask-key --embed-key --write --ring-buffer --promiscuous --list --json --quiet"
         ;;
@@ -184,6 +205,10 @@ _kdlens()
         ;;
     keys:*)
         words="--help --write --key-file --key --for --show --json add strip list"
+        files=-f
+        ;;
+    symbols:*)
+        words="--help --at --eh --parameters --json"
         files=-f
         ;;
     install:*)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -133,6 +134,34 @@ FILE *file_open(const char *path, const char *mode, struct problem *problem)
         problem_set(problem, "%s cannot be %s: %s", path, mode[0] == 'r' ? "opened" : "written",
                     strerror(errno));
     return file;
+}
+
+uint8_t *file_load(const char *path, size_t *size, struct problem *problem)
+{
+    FILE *file = file_open(path, "rb", problem);
+    uint8_t *bytes = NULL;
+    size_t room = (size_t)1 << 20;
+
+    *size = 0;
+    if (!file)
+        return NULL;
+    for (; room <= FILE_LOAD_MAX; room *= 2) {
+        uint8_t *grown = realloc(bytes, room);
+
+        if (!grown)
+            break;
+        bytes = grown;
+        *size += fread(bytes + *size, 1, room - *size, file);
+        if (*size < room)
+            break;
+    }
+    if (!bytes || ferror(file) || *size == room) {
+        problem_set(problem, "%s cannot be read", path);
+        free(bytes);
+        bytes = NULL;
+    }
+    file_close(file);
+    return bytes;
 }
 
 bool file_close(FILE *file)

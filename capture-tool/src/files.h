@@ -7,9 +7,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "problem.h"
+
+#define FILE_LOAD_MAX ((size_t)256 << 20)
 
 /* As fopen; "-" is standard input or output, in binary. What is made can be read by its owner only:
  * recordings hold memory of the target. NULL, with a problem that names the file. */
@@ -18,6 +21,9 @@ FILE *file_open(const char *path, const char *mode, struct problem *problem);
 /* What there is to read, waiting only for the first byte; 0 at the end, negative with errno. Not to
  * be mixed with the functions of stdio. */
 ptrdiff_t file_read(FILE *file, void *out, size_t size);
+
+/* All of a file that is not larger than FILE_LOAD_MAX, to be freed; NULL, with a problem. */
+uint8_t *file_load(const char *path, size_t *size, struct problem *problem);
 
 /* Closes it unless it is standard input or output. False when not all could be written. */
 bool file_close(FILE *file);

@@ -12,8 +12,8 @@
 #define VERBS_LIMIT 32u
 
 const struct verb *const verbs[] = {
-    &verb_tap,  &verb_capture, &verb_vm,     &verb_import, &verb_export,
-    &verb_keys, &verb_install, &verb_extcap, &verb_help,   NULL,
+    &verb_tap,  &verb_debug,   &verb_capture, &verb_vm,     &verb_import, &verb_export,
+    &verb_keys, &verb_symbols, &verb_install, &verb_extcap, &verb_help,   NULL,
 };
 
 static int no_verb(const char *name)

@@ -13,8 +13,6 @@
 
 #include "files.h"
 
-#define FILE_MAX ((size_t)256 << 20)
-
 #define ELF_DYNSYM 11u
 #define ELF_NOBITS 8u
 
@@ -169,38 +167,10 @@ bool plugin_image_number(const uint8_t *bytes, size_t size, const char *symbol, 
     return !image.damaged;
 }
 
-static uint8_t *read_file(const char *path, size_t *size, struct problem *problem)
-{
-    FILE *file = file_open(path, "rb", problem);
-    uint8_t *bytes = NULL;
-    size_t room = (size_t)1 << 20;
-
-    *size = 0;
-    if (!file)
-        return NULL;
-    for (; room <= FILE_MAX; room *= 2) {
-        uint8_t *grown = realloc(bytes, room);
-
-        if (!grown)
-            break;
-        bytes = grown;
-        *size += fread(bytes + *size, 1, room - *size, file);
-        if (*size < room)
-            break;
-    }
-    if (!bytes || ferror(file) || *size == room) {
-        problem_set(problem, "%s cannot be read", path);
-        free(bytes);
-        bytes = NULL;
-    }
-    file_close(file);
-    return bytes;
-}
-
 bool plugin_image_wants(const char *path, unsigned *major, unsigned *minor, struct problem *problem)
 {
     size_t size;
-    uint8_t *bytes = read_file(path, &size, problem);
+    uint8_t *bytes = file_load(path, &size, problem);
     uint32_t numbers[2];
     bool found;
 

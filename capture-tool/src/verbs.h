@@ -9,6 +9,7 @@
 
 extern const struct verb verb_tap;
 extern const struct verb verb_capture;
+extern const struct verb verb_debug;
 extern const struct verb verb_install;
 extern const struct verb verb_extcap;
 extern const struct verb verb_import;
@@ -16,6 +17,7 @@ extern const struct verb verb_export;
 extern const struct verb verb_keys;
 extern const struct verb verb_help;
 extern const struct verb verb_vm;
+extern const struct verb verb_symbols;
 
 /* All of them, ended by NULL, in the order of the help. */
 extern const struct verb *const verbs[];

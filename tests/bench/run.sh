@@ -1,27 +1,57 @@
 #!/usr/bin/env bash
-# run.sh - measure what decoding costs; see dissect.py for what is measured and asserted.
+# run.sh - measure what decoding costs, what a tap costs, or what interface calls cost.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 #
 #   tests/bench/run.sh [--packets N] [--rounds N] [--limit X] [--serial BYTES]
+#       decoding; dissect.py says what is measured and asserted
+#   tests/bench/run.sh tap [--rounds N] [--pings N] [--mib N]
+#       kdlens tap, against socat and a direct socket; tap.py says what is measured and asserted
+#   tests/bench/run.sh rt [--rounds N]
+#       interface calls through the managed runtime, against a virtual call; rt.py tells more
 #
-# Builds the preset default first. Not run by ctest: it takes two to three minutes, and numbers mean
+# Builds the preset default first. Not run by ctest: it takes some minutes, and numbers mean
 # something on a machine with a core to spare.
 #
 # KDLENS_CAPTURES: folder of real captures; by default ../shared/captures when it exists. Without it
 # a session of pcaps/ is repeated.
+# TMPDIR: where the tap's recordings go; they are to be on a disk.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . .ci/need-packages.sh
 
-need_packages gcc libc6-dev cmake ninja-build pkg-config wireshark-dev tshark libgcrypt20-dev \
-    libglib2.0-dev util-linux python3
+what=dissect
+packages=(gcc libc6-dev cmake ninja-build pkg-config wireshark-dev tshark libgcrypt20-dev
+    libglib2.0-dev zlib1g-dev libpcap-dev util-linux python3)
+targets=(kdlens_plugin kdnet_repeat)
+if [ "${1:-}" = tap ]; then
+    shift
+    what=tap
+    packages+=(socat)
+    targets=(kdlens pinger)
+elif [ "${1:-}" = rt ]; then
+    shift
+    what=rt
+    packages+=(clang lld)
+    targets=(pe_run)
+fi
+need_packages "${packages[@]}"
 use_ninja
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! { cmake --preset default &&
-    cmake --build --preset default --target kdlens_plugin kdnet_repeat; } >"$log" 2>&1; then
+    cmake --build --preset default --target "${targets[@]}"; } >"$log" 2>&1; then
     cat "$log" >&2
     exit 1
 fi
-KDLENS_PLUGIN_SO=$PWD/build/plugin/kdlens.so \
-    python3 -B tests/bench/dissect.py --helper build/tests/bench/kdnet_repeat "$@"
+case $what in
+dissect)
+    KDLENS_PLUGIN_SO=$PWD/build/plugin/kdlens.so \
+        python3 -B tests/bench/dissect.py --helper build/tests/bench/kdnet_repeat "$@"
+    ;;
+tap)
+    python3 -B tests/bench/tap.py "$@"
+    ;;
+rt)
+    AOT_PE_RUN=$PWD/build/tests/rt/pe_run python3 -B tests/bench/rt.py "$@"
+    ;;
+esac

@@ -98,7 +98,7 @@ check_licences()
     done
 }
 
-# lib/kd compiles without a C library (its tools/ are programs); lib/analysis knows no Wireshark,
+# lib/kd and lib/image compile without a C library (lib/kd/tools are programs); lib/analysis knows no Wireshark,
 # lib/capture nothing of ours.
 check_arrows()
 {
@@ -108,6 +108,10 @@ check_arrows()
         grep -rnHP "^\s*#\s*include\s+(?!$allowed|$own)" lib/kd/include lib/kd/src
     findings_of "lib/kd includes nothing but itself" \
         grep -rnHP '^\s*#\s*include\s+"[^"]*(\.\./|analysis/)' lib/kd
+    findings_of "lib/image includes only stdint.h, stddef.h, stdbool.h" \
+        grep -rnHP "^\s*#\s*include\s+(?!$allowed|$own)" lib/image/include lib/image/src
+    findings_of "lib/image includes nothing but itself" \
+        grep -rnHP '^\s*#\s*include\s+"[^"]*(\.\./|kd/|analysis/|capture/|rt/)' lib/image
     findings_of "lib/analysis does not use Wireshark" \
         grep -rnHP '^\s*#\s*include\s+[<"](epan/|wsutil/|wiretap/|wireshark\.h)' lib/analysis
     findings_of "lib/capture uses neither another library of ours nor GLib" \
@@ -138,14 +142,18 @@ flags_for()
 {
     local file=$1 package packages=()
 
-    flags=(-std=c11 -Ilib/kd/include "-I$(dirname "$file")")
+    flags=(-std=c11 -Ilib/kd/include -Ilib/image/include "-I$(dirname "$file")")
     case "$file" in
-    lib/kd/*) flags+=(-ffreestanding) ;;
+    lib/kd/* | lib/image/*) flags+=(-ffreestanding) ;;
+    uefi-agent/rt/* | tests/rt/*) flags+=(-Iuefi-agent/rt/include -Iuefi-agent/rt -Itests/rt) ;;
     plugin/*)
         packages=(wireshark glib-2.0)
         flags+=(-std=gnu11 -Ilib/analysis/include -DHAVE_SSIZE_T)
         ;;
     lib/capture/*) flags+=(-Ilib/capture/include) ;;
+    uefi-agent/* | tests/agent/*)
+        flags+=(-Iuefi-agent/{engine,efi,include,arch/x64,transport})
+        ;;
     capture-tool/*) flags+=(-Ilib/capture/include -Ilib/analysis/include) ;;
     *)
         packages=(glib-2.0)

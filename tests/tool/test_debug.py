@@ -1,0 +1,615 @@
+# test_debug.py - kdlens debug against a target of its own, over the ends, with faults on the line.
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The target (kdtarget.py) is written from the protocol reference and runs a small program."""
+
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import tty
+import unittest
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import kdtap
+from kdtarget import (BASE, DATA, FAULT, IDLE, LEAF, SIZE, STACK, START, SUB, Target)
+
+PATIENCE = str(kdtap.PATIENCE)
+
+
+class Debug:
+    """A finished `kdlens debug` with a target at its end."""
+
+    def __init__(self, script: str, *options, target: Target | None = None, line=kdtap.UNIX,
+                 stopped: bool = True):
+        self.target = target or Target()
+        if stopped and not self.target.todo:
+            self.target.stopped = True
+        name, made = line.prepare()
+        path = kdtap.new_path(".kd")
+        path.write_text(script)
+        command = [kdtap.PROGRAM, "debug", name, str(path), "-t", PATIENCE, *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+        peer = line.connect(None, None, made)
+        if isinstance(made, socket.socket):
+            made.close()
+        if stopped and self.target.stopped:
+            self.target.line.peer = peer
+            self.target.report()
+        self.target.serve(peer)
+        try:
+            self.out, self.err = self.process.communicate(timeout=4 * kdtap.PATIENCE)
+        finally:
+            self.process.kill()
+            self.target.close()
+        self.status = self.process.returncode
+
+    def apis(self) -> list[int]:
+        return [api for api, _ in self.target.requests]
+
+
+class Case(unittest.TestCase):
+    def run_script(self, script: str, *options, status: int = 0, **keywords) -> Debug:
+        debug = Debug(script, *options, **keywords)
+        self.assertEqual(debug.status, status, f"{debug.out}\n{debug.err}")
+        return debug
+
+
+class Commands(Case):
+    def test_version_and_registers(self):
+        debug = self.run_script("version\nr\nr rsp\nr rbx=0x1234\nr rbx\nrm\n? rbx+2*(r15-1)\n")
+        self.assertIn("boot debugger 4711, AMD64 (8664), protocol 6", debug.out)
+        self.assertIn(f"rip={START:016x} rsp={STACK - 0x100:016x}", debug.out)
+        self.assertIn("rbx=0000000000001234", debug.out)
+        self.assertIn("cr3=00000000001ab000", debug.out)
+        self.assertIn("0000000000001232 = 4658", debug.out)
+        self.assertEqual(debug.target.get("rbx"), 0x1234)
+
+    def test_memory(self):
+        target = Target()
+        for size in (1, 2, 4, 8):
+            struct.pack_into("<Q", target.memory[BASE], 0x3100 + 8 * size, 0)
+        debug = self.run_script(f"""
+            eb {DATA:x} 11 22 33
+            ew {DATA + 0x10:x} 1122 3344
+            ed {DATA + 0x20:x} 11223344
+            eq {DATA + 0x30:x} 1122334455667788
+            ea {DATA + 0x40:x} "Hello; world"
+            db {DATA:x} L3
+            expect 11 22 33
+            dw {DATA + 0x10:x} L2
+            expect 1122 3344
+            dd {DATA + 0x20:x} L1
+            expect 11223344$
+            dq {DATA + 0x30:x} L1
+            expect 1122334455667788$
+            da {DATA + 0x40:x}
+            expect "Hello; world"
+            db /p 10 L4
+            expect 0000000000000010  10 11 12 13
+            du {BASE + 0x2200:x}
+            expect "\\\\EFI\\\\demo.efi"
+            try db 5000 L4
+            expect error: db: virtual memory at 0000000000005000 cannot be read: c0000001
+            try db {BASE + SIZE - 4:x} L8
+            expect {BASE + SIZE - 4:016x}  00 00 00 00
+            expect {BASE + SIZE:016x} cannot be read
+            """, target=target)
+        self.assertEqual(debug.target.read(DATA, 3), b"\x11\x22\x33")
+        self.assertEqual(debug.target.read(DATA + 0x40, 13), b"Hello; world\0")
+
+    def test_large_reads_come_in_pieces(self):
+        target = Target()
+        target.memory[0x50000000] = bytearray(range(256)) * 64
+        debug = self.run_script("db 50000000 L4000\ndb 50003ff0 L10\n", target=target)
+        self.assertEqual(len([line for line in debug.out.splitlines()
+                              if line.startswith("00000000500")]), 0x400 + 1)
+        self.assertIn("f0 f1 f2 f3 f4 f5 f6 f7-f8 f9 fa fb fc fd fe ff", debug.out)
+
+    def test_search_and_fill_by_target_or_by_hand(self):
+        for able in (True, False):
+            with self.subTest(able=able):
+                target = Target()
+                target.searches = target.fills = able
+                target.write(DATA + 0x123, b"needle")
+                target.write(BASE + SIZE - 6, b"needle")
+                debug = self.run_script(f"""
+                    s -a {BASE:x} L{SIZE:x} "needle"
+                    expect {DATA + 0x123:016x}  6e 65
+                    expect {BASE + SIZE - 6:016x}  6e 65 65 64 6c 65
+                    s -b {BASE:x} L{SIZE:x} de ad be ef 77
+                    expect-not error
+                    f {DATA + 0x200:x} L11 a b
+                    """, target=target)
+                self.assertEqual(debug.target.read(DATA + 0x200, 0x12), b"\x0a\x0b" * 8 + b"\x0a\0")
+
+    def test_ports_msr_bus(self):
+        debug = self.run_script("""
+            ib 3f8
+            expect 03f8: 41
+            ow 3f8 1234
+            iw 3f8
+            expect 03f8: 1234
+            rdmsr 10
+            expect 1122334455667788
+            wrmsr 10 8877665544332211
+            rdmsr 10
+            expect 8877665544332211
+            try rdmsr 11
+            expect no such MSR: the target refuses, c0000001
+            busdata 0 1 2
+            expect ^86 80 12 34$
+            query rip
+            expect r-x, address space 2
+            """)
+        self.assertEqual(debug.target.ports[0x3F8], 0x1234)
+
+    def test_modules(self):
+        self.run_script(f"""
+            lm
+            expect {BASE:016x} {BASE + SIZE:016x} +demo +demo.pdb
+            lmv demo
+            expect pdb +030201000504070608090A0B0C0D0E0F7$
+            """)
+        debug = self.run_script("? $base(demo)+1\n? demo+$size(demo)\nln demo+5\nln 5\n")
+        self.assertIn(f"{BASE + 1:016x} =", debug.out)
+        self.assertIn(f"{BASE + SIZE:016x} =", debug.out)
+        self.assertIn("demo+0x5 (no image of demo on the symbol path", debug.out)
+        self.assertIn("(in no module)", debug.out)
+
+
+class Running(Case):
+    def test_step_over_into_up(self):
+        self.run_script(f"""
+            t
+            r rip
+            expect rip={START + 1:016x}
+            t
+            r rip
+            expect rip={SUB:016x}
+            t
+            p
+            r rip
+            expect rip={SUB + 6:016x}
+            r rip={SUB:x}
+            gu
+            r rip
+            expect rip={START + 6:016x}
+            r rip={START + 1:x}
+            p
+            r rip
+            expect rip={START + 6:016x}
+            """)
+
+    def test_breakpoints(self):
+        debug = self.run_script(f"""
+            bp {LEAF:x}
+            bp {START + 6:x}
+            g
+            wait stop
+            expect Breakpoint 0 hit
+            db {LEAF:x} L1
+            expect {LEAF:016x}  c3
+            g
+            wait
+            expect Breakpoint 1 hit
+            bl
+            expect 0 bp {LEAF:016x} .*hit 1 times
+            bc 0
+            g {IDLE:x}
+            wait
+            r rip
+            expect rip={IDLE:016x}
+            bc *
+            bp {SUB:x}
+            """)
+        self.assertEqual(debug.target.breakpoints, {}, "breakpoints left behind")
+        self.assertFalse(debug.target.stopped, "left standing")
+
+    def test_breakpoint_that_cannot_be(self):
+        self.run_script("bp 5\ntry g\nexpect breakpoint at 0+5: the target refuses, c0000001\n")
+
+    def test_hardware_breakpoints(self):
+        debug = self.run_script(f"""
+            ba e1 {SUB:x}
+            ba w1 {DATA:x}
+            g
+            wait stop
+            expect Breakpoint 0 hit
+            r rip
+            expect rip={SUB:016x}
+            g
+            wait stop
+            expect Breakpoint 1 hit
+            r rip
+            expect rip={START + 10:016x}
+            """)
+        self.assertEqual(struct.unpack_from("<Q", debug.target.special, 0x48)[0] & 0xFF, 0)
+
+    def test_exception(self):
+        debug = self.run_script(f"""
+            r rip={FAULT:x}
+            g
+            wait stop
+            expect Access violation - code c0000005 \\(first chance\\)
+            expect read address 0000000000001234
+            gn
+            qq
+            """)
+        last = [payload for api, payload in debug.target.requests if api == 0x313C][-1]
+        self.assertEqual(last[16:20], bytes.fromhex("01000180"))
+
+    def test_break_in(self):
+        target = Target()
+        target.set("rip", IDLE)
+        debug = self.run_script("""
+            g
+            try r
+            expect error: the target runs
+            break
+            expect code 80000003
+            g
+            """, target=target, stopped=False)
+        self.assertFalse(debug.target.stopped)
+
+    def test_load_events(self):
+        target = Target()
+        target.load(b"\\x\\first.efi", 0x30000000, 0x1000)
+        target.load(b"second.sys", 0x40000000, 0x2000)
+        target.load(b"", 0x30000000, 0, unload=True)
+        target.load(b"third.efi", 0x50000000, 0x1000)
+        debug = self.run_script("""
+            expect ModLoad: 0000000030000000 0000000030001000 .x.first.efi
+            expect load event
+            ? $base(first)
+            expect 0000000030000000
+            sxe ld:third
+            g
+            wait load second
+            expect ModLoad: 0000000040000000
+            wait stop
+            expect ModUnload: 0000000030000000 first
+            expect ModLoad: 0000000050000000
+            try ? first
+            expect first is no number, register or module
+            """, target=target)
+        self.assertFalse(debug.target.stopped)
+
+    def test_prints_prompt_and_files(self):
+        target = Target()
+        target.stopped = True
+        target.say(b"half a line, ")
+        target.say(b"the rest \x1b[2J\r\n")
+        target.ask_file("\\dir\\file.txt")
+        target.ask(b"What? ", room=4)
+        target.say(b"thanks")
+        debug = self.run_script("""
+            g
+            expect ^half a line, the rest \\^\\[\\[2J$
+            expect file \\\\dir\\\\file.txt; there is none
+            expect What\\? $
+            reply yes, surely
+            wait print thanks
+            """, target=target)
+        kinds = dict(debug.target.answers)
+        self.assertEqual(kinds[11][:8], struct.pack("<II", 0x3430, 0xC000000F))
+        self.assertEqual(kinds[3], struct.pack("<IHHII", 0x3231, 6, 0, 6, 4) + b"yes\0")
+
+    def test_reboot(self):
+        debug = self.run_script(f"""
+            r rip={IDLE:x}
+            bp {SUB:x}
+            .reboot
+            wait stop
+            expect began anew
+            g
+            wait stop
+            expect Breakpoint 0 hit
+            """)
+        self.assertIn(0x313B, debug.apis())
+
+
+class Lines(Case):
+    SCRIPT = "version\nexpect 4711\ndb rip L10\nexpect 90 e8\nt\nexpect 80000004\n"
+
+    def test_every_end(self):
+        lines = [line for line in kdtap.KINDS if line.name in ("unix", "tcp", "serial", "exec")]
+        for line in lines:
+            with self.subTest(line.name):
+                self.run_script(self.SCRIPT, line=line)
+
+    def test_ends_that_wait(self):
+        def come(_tap, _side, path):
+            def try_it():
+                sock = socket.socket(socket.AF_UNIX)
+                try:
+                    sock.connect(str(path))
+                except OSError:
+                    sock.close()
+                    return None
+                return kdtap.Peer(sock.fileno(), sock=sock)
+            return kdtap.wait_for(try_it, "the socket")
+
+        def open_link(_tap, _side, path):
+            kdtap.wait_for(path.exists, "the terminal")
+            return kdtap.open_terminal(path)
+
+        for name, connect in (("unix-listen", come), ("pty", open_link)):
+            path = kdtap.new_path(".end")
+            line = kdtap.Line(name, lambda: (f"{name}:{path}", path), connect)
+            with self.subTest(name):
+                self.run_script(self.SCRIPT, line=line)
+
+    def test_faults(self):
+        def lost(data):
+            return b"" if data[:4] == b"0000" else None
+
+        def corrupt(data):
+            return data[:30] + bytes([data[30] ^ 1]) + data[31:] if len(data) > 40 else None
+
+        def cut(data):
+            return data[:40] if len(data) > 60 else None
+
+        def doubled(data):
+            return data * 2 if data[:4] == b"0000" else None
+
+        def noise(data):
+            return b"\x00\xffnoise 00ii" + data if data[:4] == b"0000" else None
+
+        def no_ack(data):
+            return b"" if data[:6] == b"iiii\x04\0" else None
+
+        for fault in (lost, corrupt, cut, doubled, noise, no_ack):
+            for when in range(4):
+                with self.subTest(fault=fault.__name__, when=when):
+                    target = Target()
+                    target.faults = [lambda data: data if data[:4] == b"0000" else None] * when
+                    target.faults.append(fault)
+                    self.run_script(self.SCRIPT, target=target)
+
+    def test_requests_lost_until_reset(self):
+        target = Target()
+        target.deaf = 7  # one request, and its repetitions; then RESET, and the rest
+        debug = self.run_script("version\nexpect 4711\n", target=target)
+        self.assertNotIn("error", debug.out)
+
+    def test_no_answer(self):
+        target = Target()
+        target.silent_apis = {0x3146}
+        debug = Debug("version\n", "-t", "1", target=target)
+        self.assertEqual(debug.status, 1)
+        self.assertRegex(debug.err, r":1: version: no answer to GetVersion within 1 s: it was "
+                                    r"acknowledged, but not answered")
+
+    def test_late_reply(self):
+        """The reply to a read that was given up is no answer to the next read."""
+        target = Target()
+        target.silent_apis = {0x3130}
+
+        def pump():
+            target.line.feed(target.line.peer.receive_some() or b"")
+            return not target.line.waiting
+
+        original = target.request
+
+        def request(kind, payload):
+            reads = sum(api == 0x3130 for api, _ in target.requests)
+            if reads == 1:
+                target.silent_apis = set()
+                first = next(old for api, old in target.requests if api == 0x3130)
+                target.reply(first, 0, struct.pack("<QII", DATA, 1, 1), b"\x77")
+                kdtap.wait_for(pump, "the acknowledgement")
+            original(kind, payload)
+
+        target.request = request
+        debug = self.run_script(f"try db {DATA:x} L1\ndb {START:x} L1\nexpect {START:016x}  90\n",
+                                "-t", "2", target=target)
+        self.assertNotIn("77", debug.out)
+
+    def test_nobody(self):
+        listener = kdtap.UNIX.prepare()
+        done = subprocess.run([kdtap.PROGRAM, "debug", listener[0], "-c", "r", "-t", "1"],
+                              capture_output=True, text=True, timeout=kdtap.PATIENCE)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"no answer from the target within 1 s to RESET \(sent \d+ "
+                                      r"times\) and break-in \(sent \d times\)")
+        done = subprocess.run([kdtap.PROGRAM, "debug", f"unix:{kdtap.new_path()}", "-c", "r", "-t",
+                               "1"], capture_output=True, text=True, timeout=kdtap.PATIENCE)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not connected within 1 s", done.stderr)
+
+    def test_hold(self):
+        """Nothing is sent before the target's first packet."""
+        target = Target()
+        target.raw(b"BdsDxe: 0000 booting\r\n")
+        name, listener = kdtap.UNIX.prepare()
+        process = subprocess.Popen([kdtap.PROGRAM, "debug", name, "-c", "version; r rip", "--hold",
+                                    "-t", PATIENCE], stdout=subprocess.PIPE, text=True)
+        peer = kdtap.UNIX.connect(None, None, listener)
+        peer.send(b"BdsDxe: 0000 booting\r\n")
+        self.assertEqual(peer.silent(1.2), b"")
+        target = Target()
+        target.line.peer = peer
+        target.say(b"started\n")
+        target.restart()
+        target.todo.reverse()
+        target.serve(peer)
+        out, _ = process.communicate(timeout=kdtap.PATIENCE)
+        target.close()
+        self.assertEqual(process.returncode, 0, out)
+        self.assertIn("BdsDxe: 0000 booting\n", out)
+        self.assertIn("4711", out)
+
+
+class Hostile(Case):
+    def test_replies_that_lie(self):
+        target = Target()
+
+        def lie(union, _data):
+            address, count = struct.unpack_from("<QI", union)
+            return 0, struct.pack("<QII", address, count, 0xFFFFFFFF), b"\x55" * 3000
+
+        original = target.request
+
+        def request(kind, payload):
+            if payload[:4] == struct.pack("<I", 0x3130):
+                target.reply(payload, *lie(payload[16:56], b""))
+            else:
+                original(kind, payload)
+
+        target.request = request
+        debug = self.run_script("db 1000 L4\nlm\n", target=target)
+        self.assertIn("0000000000001000  55 55 55 55 ", debug.out)
+
+    def test_junk(self):
+        target = Target()
+        target.stopped = True
+        target.todo = [
+            lambda: target.line.send(7, b"short"),
+            lambda: target.line.send(2, b"short"),
+            lambda: target.line.send(3, struct.pack("<IHHII", 0x3230, 0, 0, 0xFFFFFFFF, 0)
+                                     + b"ok\n"),
+            lambda: target.line.send(3, struct.pack("<IHHII", 0x9999, 0, 0, 4, 0) + b"junk"),
+            lambda: target.line.send(11, b"x" * 20),
+            lambda: target.line.send(9, b"y" * 20),
+            lambda: target.line.send(1, b"z" * 300),
+            lambda: target.line.send(10, b"w" * 12),
+            lambda: target.stop(0x80000003, START),
+        ]
+        debug = self.run_script("g\nwait stop\nr rip\n", target=target)
+        self.assertIn("ok\n", debug.out)
+        self.assertIn("a state change that is too short; it was dropped", debug.out)
+
+    def test_endless_prints(self):
+        target = Target()
+        target.stopped = True
+
+        def chatter():
+            target.say(b"again and again\n")
+            target.todo.append(chatter)
+
+        target.todo.append(chatter)
+        debug = self.run_script('g\nexpect "never said" 1\n', target=target, status=1)
+        self.assertIn("not seen within 1.0 s: never said", debug.err)
+
+
+class Scripts(Case):
+    def test_expectation_fails(self):
+        debug = self.run_script('version\n# a comment\nexpect "no such (text|thing)" 0.2\n',
+                                status=1)
+        self.assertRegex(debug.err, r"\.kd:3: expect: not seen within 0.2 s: no such "
+                                    r"\(text\|thing\); what was said ends with: .*DebuggerData")
+
+    def test_expect_consumes(self):
+        self.run_script('echo one two one\nexpect one\nexpect two\nexpect one\n'
+                        'expect-not one\nexpect-not "three" 0.1\n')
+        self.run_script('echo three\nexpect-not three\n', status=1)
+
+    def test_wrong_commands_are_found_first(self):
+        for script, message in (("r\nexpet x\n", r":2: there is no command expet; did you mean "
+                                                 r"expect\?"), ("try blah\n", ":1: there is no")):
+            path = kdtap.new_path(".kd")
+            path.write_text(script)
+            done = subprocess.run([kdtap.PROGRAM, "debug", "unix:/nowhere", str(path)],
+                                  capture_output=True, text=True, timeout=kdtap.PATIENCE)
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, message)
+
+    def test_failing_command(self):
+        debug = self.run_script("db 0\n", status=1)
+        self.assertIn(":1: db: virtual memory at 0000000000000000 cannot be read", debug.err)
+
+    def test_variables_and_expressions(self):
+        debug = self.run_script(f"""
+            set here rip+1
+            set timeout 30
+            ? $here
+            expect {START + 1:016x}
+            ? poi({BASE + 0x2000:x})-by({START:x})
+            expect {BASE + 0x2100 - 0x90:016x}
+            ? 0n100+0x10*(2+-1)&ff
+            expect = 116$
+            try ? (1
+            expect a \\) is missing
+            try ? 1+
+            expect a value is missing
+            try ? $nosuch
+            expect no register nosuch
+            """)
+        self.assertEqual(debug.err, "")
+
+    def test_json(self):
+        debug = self.run_script("version\ntry db 0\nqq\n", "--json")
+        events = [json.loads(line) for line in debug.out.splitlines()]
+        self.assertEqual(events[0]["event"], "stop")
+        self.assertEqual(events[0]["code"], "0x80000003")
+        self.assertEqual(events[0]["address"], f"{START:#x}")
+        answers = {event["command"]: event for event in events if event["event"] == "answer"}
+        self.assertIn("4711", answers["version"]["text"])
+        self.assertFalse(answers["try db 0"]["ok"])
+
+    def test_standard_input(self):
+        name, listener = kdtap.UNIX.prepare()
+        process = subprocess.Popen([kdtap.PROGRAM, "debug", name, "-", "-t", PATIENCE], text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        target = Target()
+        target.stopped = True
+        target.serve(kdtap.UNIX.connect(None, None, listener))
+        process.stdin.write("version\n")
+        process.stdin.flush()
+        while "4711" not in process.stdout.readline():
+            pass
+        out, _ = process.communicate("echo done\nq\n", timeout=kdtap.PATIENCE)
+        target.close()
+        self.assertIn("done", out)
+        self.assertEqual(process.returncode, 0)
+
+
+class Person(Case):
+    def test_terminal_and_interrupt(self):
+        master, slave = pty.openpty()
+        tty.setraw(master)
+        name, listener = kdtap.UNIX.prepare()
+        process = subprocess.Popen([kdtap.PROGRAM, "debug", name, "-t", PATIENCE], stdin=slave,
+                                   stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+        target = Target()
+        target.set("rip", IDLE)
+        target.stopped = True
+        target.serve(kdtap.UNIX.connect(None, None, listener))
+        seen = b""
+
+        def wait_text(text):
+            nonlocal seen
+            limit = time.monotonic() + kdtap.PATIENCE
+            while text not in seen:
+                self.assertLess(time.monotonic(), limit, seen)
+                if select.select([master], [], [], 0.1)[0]:
+                    seen += os.read(master, 4096)
+            seen = seen[seen.index(text) + len(text):]
+
+        wait_text(b"kd> ")
+        os.write(master, b"g\n")
+        wait_text(b"(running) ")
+        process.send_signal(signal.SIGINT)
+        wait_text(b"80000003")
+        wait_text(b"kd> ")
+        os.write(master, b"nonsense\n")
+        wait_text(b"there is no command nonsense")
+        wait_text(b"kd> ")
+        os.write(master, b"q\n")
+        self.assertEqual(process.wait(timeout=kdtap.PATIENCE), 0)
+        target.close()
+        os.close(master)
+
+
+if __name__ == "__main__":
+    unittest.main()
