@@ -98,8 +98,8 @@ check_licences()
     done
 }
 
-# lib/kd and lib/image compile without a C library (lib/kd/tools are programs); lib/analysis knows no Wireshark,
-# lib/capture nothing of ours.
+# lib/kd and lib/image compile without a C library (lib/kd/tools are programs); lib/analysis knows
+# no Wireshark, lib/capture nothing of ours.
 check_arrows()
 {
     local own='"[^"]*"' allowed='<std(int|def|bool)\.h>'
