@@ -464,6 +464,52 @@ static void request_while_running(void)
     end();
 }
 
+/* A debugger that broke in is waited for, also where nobody else is. */
+static void slow_debugger(void)
+{
+    const struct kda_config config = {.major = 0x040F, .wait_us = 1, .message_us = 1};
+
+    peer_open_with(&peer, &config);
+    peer_begin(&peer, peer_stop);
+    peer_run(&peer);
+    CHECK(peer_pass(&peer, 1000)); /* not invited */
+    while (peer_take(&peer).there)
+        ;
+    peer_raw(&peer, "b", 1);
+    CHECK(kda_poll(peer.engine));
+    peer_begin(&peer, peer_stop);
+    CHECK(!peer_pass(&peer, 8 * SECOND));
+    while (peer_take(&peer).there)
+        ;
+    peer_control(&peer, PEER_ACK, 0x80800000);
+    peer_run(&peer);
+    good();
+    end();
+}
+
+/* The engine gave the debugger up and began its streams anew; the debugger has not noticed, and
+ * repeats a request that it began before. WinDbg does so for ever, without a RESET. */
+static void out_of_step(void)
+{
+    const struct kda_config config = {.major = 0x040F, .wait_us = 1, .message_us = 1};
+
+    peer_open_with(&peer, &config);
+    peer_begin(&peer, peer_stop);
+    peer_run(&peer);
+    CHECK(peer_pass(&peer, 1000));
+    CHECK_EQ_U64(peer_take(&peer).type, PEER_STATE);
+    peer_control(&peer, PEER_ACK, 0x80800000);
+    peer_raw(&peer, packet, encode_version(peer.next_id));
+    CHECK(kda_poll(peer.engine));
+    expect_nothing();
+    CHECK(!kda_poll(peer.engine));
+    peer_begin(&peer, peer_stop);
+    peer_run(&peer);
+    CHECK_EQ_U64(peer_receive(&peer).id, 0x80800800);
+    good();
+    end();
+}
+
 KD_TEST_MAIN({"damaged packets", damaged_packets}, {"too long", too_long},
              {"duplicates and strangers", duplicates_and_strangers}, {"noise", noise},
              {"state change again", state_change_again},
@@ -473,4 +519,5 @@ KD_TEST_MAIN({"damaged packets", damaged_packets}, {"too long", too_long},
              {"storm", storm}, {"early request", early_request},
              {"early request and RESET", early_request_and_reset},
              {"packet cut off", packet_cut_off}, {"stale Continue", stale_continue},
-             {"running", running}, {"request while running", request_while_running})
+             {"running", running}, {"request while running", request_while_running},
+             {"slow debugger", slow_debugger}, {"out of step", out_of_step})

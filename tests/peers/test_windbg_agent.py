@@ -290,7 +290,7 @@ class Connecting(WithEngine):
             self.assertLess(time.monotonic(), end, engine.report())
             time.sleep(0.1)
         self.answers(engine)
-        self.assertIn("agent_break_here", engine.command("ln @rip"))
+        self.assertIn("kdagent!", engine.command("ln @rip"))
 
     def test_reset_and_reboot(self):
         bench, engine = self.stopped_at_start("spin")

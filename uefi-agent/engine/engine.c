@@ -85,11 +85,13 @@ enum kda_outcome kda_stop(struct kda_engine *engine, const struct kda_exception 
     return outcome;
 }
 
-/* A request that comes while the program runs is a wish for a stop, too: it is served in it. */
+/* A request that comes while the program runs is a wish for a stop, too: it is served in it. One
+ * that the link ignores would be repeated for ever (WinDbg never sends RESET for it): the stop's
+ * state change brings the streams back into step. */
 static bool is_wanted(struct kda_engine *engine)
 {
     kda_forget_continue(engine);
-    return engine->wire.breakin || engine->wire.inbox.full;
+    return engine->wire.breakin || engine->wire.inbox.full || engine->wire.unheard;
 }
 
 bool kda_poll(struct kda_engine *engine)
@@ -104,9 +106,15 @@ bool kda_poll(struct kda_engine *engine)
         wanted = is_wanted(engine);
     engine->wire.renewed = false;
     engine->wire.breakin = false;
+    engine->wire.unheard = false;
     engine->invited = engine->invited || wanted;
     engine->busy = false;
     return wanted;
+}
+
+void kda_rescue(struct kda_engine *engine)
+{
+    kda_breakpoints_drop(&engine->breakpoints, &engine->target, 0, 0);
 }
 
 bool kda_breakpoint_at(const struct kda_engine *engine, uint64_t address)

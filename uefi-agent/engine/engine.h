@@ -48,6 +48,7 @@ struct kda_exception {
     uint32_t count; /* of information; at most 15 */
     uint64_t information[15];
     bool first_chance;
+    bool uncalled; /* STATUS_BREAKPOINT only: from outside (a break-in), no instruction did it */
 };
 
 /* An image, as the loader list and the load event tell it. Strings are UTF-8 and the caller's for
@@ -122,6 +123,10 @@ bool kda_command(struct kda_engine *engine, const char *text, size_t size);
 /* The agent goes: breakpoints out of memory, DR7 empty, all images unloaded, the debugger told.
  * Not while the engine is busy: then it does nothing. */
 void kda_leave(struct kda_engine *engine);
+
+/* After a fault inside the engine, whose work was abandoned: breakpoints out of memory, as far as
+ * its table still tells. Then it can begin anew with kda_init. */
+void kda_rescue(struct kda_engine *engine);
 
 /* Debugger seen: something of ours was acknowledged since the last RESET or time-out. */
 bool kda_attached(const struct kda_engine *engine);

@@ -103,16 +103,29 @@ static size_t build(struct kda_engine *engine)
     return KD_STATE_CHANGE_TEXT + size;
 }
 
+/* A policy decision: a debugger that asked for the stop is there, however slow it and the line are,
+ * so it gets this long even where nobody else is waited for. */
+#define INVITED_US 10000000u
+
+/* How long the debugger may take to acknowledge; 0: for ever. */
+static uint32_t patience_of(const struct kda_engine *engine)
+{
+    uint32_t wait = engine->config.wait_us;
+
+    if (engine->wire.attached || engine->answered)
+        return 0;
+    if (engine->event->state != KD_STATE_EXCEPTION)
+        return engine->config.message_us;
+    return engine->invited && wait && wait < INVITED_US ? INVITED_US : wait;
+}
+
 /* News that came while the state change was on its way are answered by it: the link sent it again
  * for them (R7, R17). A debugger that has answered once in this stop is waited for without end. */
 bool kda_report(struct kda_engine *engine)
 {
     struct kda_wire *wire = &engine->wire;
-    uint32_t patience = 0;
+    uint32_t patience = patience_of(engine);
 
-    if (!wire->attached && !engine->answered)
-        patience = engine->event->state == KD_STATE_EXCEPTION ? engine->config.wait_us
-                                                              : engine->config.message_us;
     wire->breakin = false;
     wire->renewed = false;
     if (!kda_wire_send(wire, KD_PACKET_STATE_CHANGE64, engine->message, build(engine), patience))

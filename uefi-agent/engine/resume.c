@@ -58,8 +58,9 @@ static void skip_own_int3(struct kda_engine *engine)
     uint64_t rip = kd_get64(engine->context.rip);
     uint8_t byte = 0;
 
-    if (!exception || engine->invited || exception->code != KD_NT(STATUS_BREAKPOINT) ||
-        exception->address != rip || kda_breakpoints_have(&engine->breakpoints, rip))
+    if (!exception || engine->invited || exception->uncalled ||
+        exception->code != KD_NT(STATUS_BREAKPOINT) || exception->address != rip ||
+        kda_breakpoints_have(&engine->breakpoints, rip))
         return;
     if (engine->target.ops->read_virtual(engine->target.self, rip, &byte, 1) == 1 && byte == INT3)
         engine->context.rip = kd_put64(rip + 1);

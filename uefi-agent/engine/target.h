@@ -64,8 +64,8 @@ struct kda_target_ops {
     bool (*read_msr)(void *self, uint32_t number, uint64_t *value);
     bool (*write_msr)(void *self, uint32_t number, uint64_t value);
 
-    /* PCI configuration space of segment 0: bytes from offset on, up to 256 (4096 with ECAM).
-     * Return how many were possible; 0 when no such function answers. */
+    /* PCI configuration space of segment 0: bytes from offset on, up to 256, or to 4096 where its
+     * place in memory is known. Return how many were possible; 0 when no such function answers. */
     size_t (*read_pci)(void *self, unsigned bus, unsigned device, unsigned function,
                        unsigned offset, uint8_t *out, size_t size);
     size_t (*write_pci)(void *self, unsigned bus, unsigned device, unsigned function,

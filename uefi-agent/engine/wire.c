@@ -113,6 +113,7 @@ void kda_wire_announce(struct kda_wire *wire)
     wire->inbox.full = false;
     wire->breakin = false;
     wire->renewed = false;
+    wire->unheard = false;
     wire->attached = false;
     if (kd_link_reset(&wire->link, now(wire), &actions))
         carry_out_all(wire, &actions);
@@ -155,7 +156,8 @@ bool kda_wire_step(struct kda_wire *wire)
 
     /* The link hears of NEED_MORE once after each push: it measures the silence from there. */
     if (!more || wire->pushed) {
-        kd_link_receive(&wire->link, now(wire), &frame, bytes, &actions);
+        if (kd_link_receive(&wire->link, now(wire), &frame, bytes, &actions) == KD_LINK_IGNORED)
+            wire->unheard = true;
         carry_out_all(wire, &actions);
     }
     if (!more)

@@ -36,6 +36,7 @@ struct kda_wire {
     bool lost;    /* news: the link gave it up */
     bool breakin; /* news */
     bool renewed; /* news: the debugger began anew, or asked for a packet when there was none */
+    bool unheard; /* news: a request the link ignores, since the streams are out of step (R15) */
     bool attached;
 
     bool pushed; /* bytes the framer has not been asked about */
