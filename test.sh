@@ -28,7 +28,7 @@ build()
 
 packages=(
     gcc libc6-dev cmake ninja-build pkg-config wireshark-dev tshark libgcrypt20-dev libglib2.0-dev
-    zlib1g-dev libpcap-dev util-linux python3 clang clang-format gcc-mingw-w64-x86-64
+    zlib1g-dev libpcap-dev libedit-dev util-linux python3 clang clang-format gcc-mingw-w64-x86-64
     libz-mingw-w64-dev
     # Tests that use these skip without: machines, programs for Windows, tools to compare with.
     -- qemu-system-x86 ovmf wine64 wine lld llvm mtools xorriso socat openssl libcap2-bin

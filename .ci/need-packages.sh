@@ -20,6 +20,7 @@ clang-format:clang-tools-extra:clang:cmd clang-format
 gcc-mingw-w64-x86-64:mingw64-gcc:mingw-w64-gcc:cmd x86_64-w64-mingw32-gcc
 zlib1g-dev:zlib-devel:zlib:header zlib.h
 libpcap-dev:libpcap-devel:libpcap:header pcap/pcap.h
+libedit-dev:libedit-devel:libedit:header histedit.h
 libz-mingw-w64-dev:mingw64-zlib-static:mingw-w64-zlib:mingw zlib.h
 socat:socat:socat:cmd socat
 qemu-system-x86:qemu-system-x86-core:qemu-system-x86:cmd qemu-system-x86_64

@@ -15,6 +15,7 @@
 
 #include "clock.h"
 #include "debug_commands.h"
+#include "debug_complete.h"
 #include "debug_input.h"
 #include "debug_run.h"
 #include "debug_signal.h"
@@ -44,6 +45,7 @@ struct debug {
     struct debug_output *out;
     struct debug_session *session;
     struct debug_console console;
+    struct debug_complete complete;
     struct debug_input *input;
     FILE *file; /* of the script, when it is not stdin */
     bool person;
@@ -166,7 +168,9 @@ static bool person_interrupts(struct debug *debug, const struct problem *problem
     struct problem reason = *problem;
 
     if (debug->session->failed || signal_ends()) {
+        input_hide(debug->input);
         say_failure(reason.text);
+        input_show(debug->input);
         return false;
     }
     if (strcmp(reason.text, "interrupted") != 0)
@@ -195,6 +199,7 @@ static bool run_input(struct debug *debug)
         }
         if (input_ended(debug->input))
             return true;
+        atomic_store(&debug->complete.arch, (int)session->arch);
         input_prompt(debug->input, session->stopped ? "kd> " : "(running) ");
         if (session_turn(session, UINT64_MAX, &problem))
             continue;
@@ -217,7 +222,9 @@ static bool run_commands(struct debug *debug)
     if (debug->console.quits || (options->commands.count > 0 && !options->script))
         return true;
     debug->person = !options->script && is_terminal() && !options->json;
-    debug->input = input_start(debug->session->loop, file, debug->person);
+    complete_init(&debug->complete);
+    debug->input =
+        input_start(debug->session->loop, file, debug->person, &debug->complete.completer);
     if (!debug->input) {
         say_failure("out of memory");
         return false;
@@ -235,6 +242,7 @@ static void leave(struct debug *debug)
 
     if (debug->console.stays || !session->connected || session->ended)
         return;
+    session->leaving = true;
     session->patience = FAREWELL;
     session->client.config.request_us = (uint32_t)(FAREWELL / CLOCK_MICROSECOND);
     for (size_t i = 0; i < SESSION_BREAKPOINTS; i++)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "channel.h"
+#include "line_editor.h"
 #include "thread.h"
 
 #define LINE_SIZE   4096u
@@ -19,6 +20,7 @@ struct debug_input {
     struct channel_loop *loop;
     FILE *file;
     bool person;
+    struct line_editor *editor; /* NULL: lines come as they are */
     struct thread thread;
     struct lock lock;
     struct condition taken;
@@ -30,7 +32,7 @@ struct debug_input {
     /* The caller's: */
     char given[LINE_SIZE];
     unsigned long number;
-    bool prompted;
+    const char *prompt; /* of the line that was asked for */
 };
 
 /* False when no more may be read. */
@@ -51,23 +53,33 @@ static bool put_line(struct debug_input *input, const char *line)
     return goes_on;
 }
 
+static const char *read_line(struct debug_input *input, char *room, size_t size)
+{
+    if (input->editor)
+        return line_editor_read(input->editor);
+    if (!fgets(room, (int)size, input->file))
+        return NULL;
+    room[strcspn(room, "\r\n")] = '\0';
+    return room;
+}
+
 static void run(void *context)
 {
     struct debug_input *input = context;
-    char line[LINE_SIZE];
+    char room[LINE_SIZE];
+    const char *line;
 
-    while (fgets(line, sizeof line, input->file)) {
-        line[strcspn(line, "\r\n")] = '\0';
+    while ((line = read_line(input, room, sizeof room)) != NULL)
         if (!put_line(input, line))
             break;
-    }
     lock_take(&input->lock);
     input->ended = true;
     lock_release(&input->lock);
     channel_loop_wake(input->loop);
 }
 
-struct debug_input *input_start(struct channel_loop *loop, FILE *file, bool person)
+struct debug_input *input_start(struct channel_loop *loop, FILE *file, bool person,
+                                const struct line_completer *completer)
 {
     struct debug_input *input = calloc(1, sizeof *input);
 
@@ -78,7 +90,9 @@ struct debug_input *input_start(struct channel_loop *loop, FILE *file, bool pers
     input->person = person;
     lock_init(&input->lock);
     condition_init(&input->taken);
+    input->editor = person ? line_editor_new(completer) : NULL;
     if (!thread_start(&input->thread, run, input)) {
+        line_editor_free(input->editor);
         free(input);
         return NULL;
     }
@@ -98,7 +112,7 @@ const char *input_take(struct debug_input *input, unsigned long *number)
     lock_release(&input->lock);
     if (!there)
         return NULL;
-    input->prompted = false;
+    input->prompt = NULL;
     *number = ++input->number;
     return input->given;
 }
@@ -115,23 +129,46 @@ bool input_ended(struct debug_input *input)
 
 void input_prompt(struct debug_input *input, const char *prompt)
 {
-    if (!input->person || !prompt || input->prompted)
+    const char *before = input->prompt;
+
+    if (!input->person || before == prompt)
         return;
-    input->prompted = true;
-    fputs(prompt, stdout);
-    fflush(stdout);
+    input->prompt = prompt;
+    if (input->editor && before) {
+        line_editor_set_prompt(input->editor, prompt);
+    } else if (input->editor) {
+        line_editor_ask(input->editor, prompt);
+    } else {
+        printf("%s%s", before ? "\n" : "", prompt);
+        fflush(stdout);
+    }
+}
+
+bool input_is_typed(const struct debug_input *input)
+{
+    return input->person;
 }
 
 void input_hide(struct debug_input *input)
 {
-    if (input->prompted)
+    if (input->editor) {
+        line_editor_hide(input->editor);
+    } else if (input->prompt) {
+        input->prompt = NULL;
         fputs("\n", stdout);
-    input->prompted = false;
+    }
+}
+
+void input_printed(struct debug_input *input, const char *text, size_t size)
+{
+    if (input->editor)
+        line_editor_printed(input->editor, text, size);
 }
 
 void input_show(struct debug_input *input)
 {
-    (void)input;
+    if (input->editor)
+        line_editor_show(input->editor);
 }
 
 bool input_stop(struct debug_input *input)
@@ -145,11 +182,14 @@ bool input_stop(struct debug_input *input)
     condition_signal(&input->taken);
     ended = input->ended;
     lock_release(&input->lock);
-    if (!ended)
+    if (input->editor)
+        line_editor_stop(input->editor);
+    else if (!ended)
         return false;
     thread_join(&input->thread);
     condition_clear(&input->taken);
     lock_clear(&input->lock);
+    line_editor_free(input->editor);
     free(input);
     return true;
 }

@@ -96,6 +96,13 @@ static void begin_printing(struct debug_output *out)
         input_hide(out->input);
 }
 
+static void print(struct debug_output *out, const char *text, size_t size)
+{
+    fwrite(text, 1, size, stdout);
+    if (out->input)
+        input_printed(out->input, text, size);
+}
+
 static void end_printing(struct debug_output *out)
 {
     fflush(stdout);
@@ -111,7 +118,7 @@ static void begin_line(struct debug_output *out)
     out->mid_line = false;
     keep(out, "\n", 1);
     if (!out->json)
-        fputc('\n', stdout);
+        print(out, "\n", 1);
 }
 
 static void collect(struct debug_output *out, const char *text, size_t size)
@@ -134,6 +141,10 @@ void output_begin(struct debug_output *out, const char *command)
 {
     out->command = command;
     out->answer_size = 0;
+    if (out->mid_line && out->input && input_is_typed(out->input)) {
+        out->mid_line = false;
+        keep(out, "\n", 1);
+    }
 }
 
 void output_end(struct debug_output *out, bool ok)
@@ -168,7 +179,7 @@ void output_say(struct debug_output *out, const char *format, ...)
     if (out->json)
         collect(out, text, (size_t)length);
     else
-        fwrite(text, 1, (size_t)length, stdout);
+        print(out, text, (size_t)length);
     end_printing(out);
 }
 
@@ -231,7 +242,7 @@ void output_target(struct debug_output *out, const char *event, const uint8_t *b
         json_text(stdout, text);
         printf("}\n");
     } else {
-        fwrite(text, 1, length, stdout);
+        print(out, text, length);
     }
     end_printing(out);
 }
@@ -257,9 +268,11 @@ void output_event(struct debug_output *out, const struct output_event *event)
     begin_line(out);
     keep(out, event->text, strlen(event->text));
     keep(out, "\n", 1);
-    if (out->json)
+    if (out->json) {
         print_json_event(event);
-    else
-        printf("%s\n", event->text);
+    } else {
+        print(out, event->text, strlen(event->text));
+        print(out, "\n", 1);
+    }
     end_printing(out);
 }

@@ -26,6 +26,15 @@ static const struct {
     {"gdtr", "gdtr_base"}, {"gdtl", "gdtr_limit"}, {"idtr", "idtr_base"}, {"idtl", "idtr_limit"},
 };
 
+/* AMD64's, in the order of printing. */
+static const char *const integers[] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi",
+                                       "rip", "rsp", "rbp", "r8",  "r9",  "r10",
+                                       "r11", "r12", "r13", "r14", "r15", NULL};
+static const char *const segments[] = {"cs", "ss", "ds", "es", "fs", "gs", "efl", NULL};
+static const char *const specials[] = {"cr0",  "cr2",  "cr3", "cr4",  "cr8", "xcr0", "dr0",
+                                       "dr1",  "dr2",  "dr3", "dr6",  "dr7", "gdtr", "gdtl",
+                                       "idtr", "idtl", "tr",  "ldtr", NULL};
+
 /* The name of this architecture's program counter and stack pointer. */
 static const char *by_role(enum kd_arch arch, const char *name)
 {
@@ -41,13 +50,18 @@ static const char *by_role(enum kd_arch arch, const char *name)
     return pc ? "pc" : "sp";
 }
 
+/* One number, so that it can be shown and set by name. */
+static bool is_register(const struct kd_field *field)
+{
+    return field->member && field->count == 1 && field->type <= KD_TYPE_u64;
+}
+
 static const struct kd_field *field_of(enum kd_layout_id layout, const char *member)
 {
     for (size_t i = 0; i < kd_layouts[layout].count; i++) {
         const struct kd_field *field = &kd_layouts[layout].fields[i];
 
-        if (field->member && field->count == 1 && field->type <= KD_TYPE_u64 &&
-            strcmp(field->member, member) == 0)
+        if (is_register(field) && strcmp(field->member, member) == 0)
             return field;
     }
     return NULL;
@@ -74,6 +88,26 @@ static struct place find(const struct debug_session *session, const char *name)
         place.field = field_of(arch->special, member);
     }
     return place;
+}
+
+const char *registers_name(enum kd_arch arch, size_t index)
+{
+    static const char *const *const lists[] = {integers, segments, specials};
+    const struct kd_arch_info *info = kd_arch_info(arch);
+
+    if (info && arch != KD_ARCH_AMD64) {
+        const struct kd_layout *layout = &kd_layouts[info->context];
+
+        for (size_t i = 0; i < layout->count; i++)
+            if (is_register(&layout->fields[i]) && index-- == 0)
+                return layout->fields[i].member;
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        for (const char *const *name = lists[i]; *name; name++)
+            if (index-- == 0)
+                return *name;
+    return NULL;
 }
 
 bool registers_known(const struct debug_session *session, const char *name)
@@ -202,11 +236,6 @@ static void print_all(struct debug_session *session)
 
 bool registers_print(struct debug_session *session, struct problem *problem)
 {
-    static const char *const integers[] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi",
-                                           "rip", "rsp", "rbp", "r8",  "r9",  "r10",
-                                           "r11", "r12", "r13", "r14", "r15", NULL};
-    static const char *const segments[] = {"cs", "ss", "ds", "es", "fs", "gs", "efl", NULL};
-
     if (!target_context(session, problem))
         return false;
     if (session->arch == KD_ARCH_AMD64) {
@@ -220,13 +249,9 @@ bool registers_print(struct debug_session *session, struct problem *problem)
 
 bool registers_print_special(struct debug_session *session, struct problem *problem)
 {
-    static const char *const names[] = {"cr0",  "cr2",  "cr3", "cr4",  "cr8", "xcr0", "dr0",
-                                        "dr1",  "dr2",  "dr3", "dr6",  "dr7", "gdtr", "gdtl",
-                                        "idtr", "idtl", "tr",  "ldtr", NULL};
-
     if (!target_special(session, problem))
         return false;
-    print_list(session, names, 3);
+    print_list(session, specials, 3);
     return true;
 }
 

@@ -13,6 +13,9 @@
 /* Whether there is a register of that name; needs the version, else false. */
 bool registers_known(const struct debug_session *session, const char *name);
 
+/* The name of a register, by index; NULL: no more. For an unknown architecture AMD64's. */
+const char *registers_name(enum kd_arch arch, size_t index);
+
 bool registers_get(struct debug_session *session, const char *name, uint64_t *value,
                    struct problem *problem);
 bool registers_set(struct debug_session *session, const char *name, uint64_t value,

@@ -241,7 +241,7 @@ static bool turn(struct debug_session *session, uint64_t until, struct problem *
     until = earlier(earlier(until, client_due(session)), session->reopen_at);
     if (!channel_loop_turn(session->loop, until, problem))
         return false;
-    if (signal_ends()) {
+    if (signal_ends() && !session->leaving) {
         problem_set(problem, "ended from outside");
         return false;
     }

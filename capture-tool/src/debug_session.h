@@ -93,7 +93,8 @@ struct debug_session {
 
     struct kd_client client;
     bool connected;
-    bool failed; /* lasting: the end cannot be opened */
+    bool leaving; /* the program ends, and signals do not cut that short */
+    bool failed;  /* lasting: the end cannot be opened */
     struct problem failure;
     uint64_t reopen_at;
 

@@ -17,8 +17,10 @@
 #include "symbols_eh.h"
 #include "verbs.h"
 
-#define NAME_ROOM  4096u
-#define COUNT_MAX  (1u << 22) /* symbols of one image */
+#define NAME_ROOM 4096u
+#define COUNT_MAX (1u << 20) /* symbols of one image */
+#define BYTES_MAX \
+    (256u << 20) /* of all their names: hostile metadata can make long ones of little */
 #define FIRST_ROOM 1024u
 #define NO_RVA     UINT64_MAX
 
@@ -38,7 +40,7 @@ struct symbol {
     uint32_t rva;
     uint32_t end; /* 0: not known */
     enum symbol_kind kind;
-    char *name; /* NULL: none of its own */
+    char *name;
 };
 
 struct symbols {
@@ -50,38 +52,52 @@ struct symbols {
     bool has_aot;
     struct symbol *list;
     size_t count, room;
+    size_t name_bytes;
     struct problem problem;
 };
 
 /* --- Collecting */
 
+static bool too_many(struct symbols *symbols)
+{
+    problem_set(&symbols->problem, "%s: too many names, or too long ones, to be listed",
+                symbols->options->image);
+    return false;
+}
+
+static bool grow(struct symbols *symbols)
+{
+    size_t room = symbols->room ? symbols->room * 2 : FIRST_ROOM;
+    struct symbol *list;
+
+    if (symbols->count < symbols->room)
+        return true;
+    list = room <= COUNT_MAX ? realloc(symbols->list, room * sizeof *list) : NULL;
+    if (!list)
+        return too_many(symbols);
+    symbols->list = list;
+    symbols->room = room;
+    return true;
+}
+
 static bool add(struct symbols *symbols, uint32_t rva, enum symbol_kind kind, const char *name)
 {
+    size_t size = strlen(name) + 1;
     struct img_function function;
     struct symbol *symbol;
 
-    if (symbols->count == symbols->room) {
-        size_t room = symbols->room ? symbols->room * 2 : FIRST_ROOM;
-        struct symbol *list =
-            room <= COUNT_MAX ? realloc(symbols->list, room * sizeof *list) : NULL;
-
-        if (!list) {
-            problem_set(&symbols->problem, "%s: too many names for the memory there is",
-                        symbols->options->image);
-            return false;
-        }
-        symbols->list = list;
-        symbols->room = room;
-    }
-    symbol = &symbols->list[symbols->count++];
+    if (!grow(symbols))
+        return false;
+    symbol = &symbols->list[symbols->count];
     *symbol = (struct symbol){.rva = rva, .kind = kind};
     if (img_function_at(&symbols->image, rva, &function) && function.begin == rva)
         symbol->end = function.end;
-    if (name) {
-        symbol->name = malloc(strlen(name) + 1);
-        if (symbol->name)
-            strcpy(symbol->name, name);
-    }
+    symbols->name_bytes += size;
+    symbol->name = symbols->name_bytes <= BYTES_MAX ? malloc(size) : NULL;
+    if (!symbol->name)
+        return too_many(symbols);
+    memcpy(symbol->name, name, size);
+    symbols->count++;
     return true;
 }
 
@@ -174,7 +190,7 @@ static bool add_functions(struct symbols *symbols)
         owner = find(symbols, named, primary.begin);
         if (!part && owner)
             continue;
-        if (owner && owner->name)
+        if (owner)
             snprintf(text, sizeof text, "%s", owner->name);
         else
             snprintf(text, sizeof text, "%s+0x%" PRIx32, symbols->module, primary.begin);
@@ -189,12 +205,10 @@ static bool add_functions(struct symbols *symbols)
 
 static void print(const struct symbols *symbols, const struct symbol *symbol, uint32_t offset)
 {
-    const char *name = symbol->name ? symbol->name : "?";
-
     if (symbols->options->json) {
         printf("{\"rva\": %" PRIu32 ", \"kind\": \"%s\", \"name\": ", symbol->rva,
                kind_names[symbol->kind]);
-        json_text(stdout, name);
+        json_text(stdout, symbol->name);
         if (symbol->end)
             printf(", \"size\": %" PRIu32, symbol->end - symbol->rva);
         if (symbols->options->at != NO_RVA)
@@ -202,7 +216,7 @@ static void print(const struct symbols *symbols, const struct symbol *symbol, ui
         printf("}\n");
         return;
     }
-    printf("%08" PRIx32 "  %-8s  %s", symbol->rva, kind_names[symbol->kind], name);
+    printf("%08" PRIx32 "  %-8s  %s", symbol->rva, kind_names[symbol->kind], symbol->name);
     if (symbols->options->at != NO_RVA)
         printf("+0x%" PRIx32, offset);
     printf("\n");

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh - measure what decoding costs, what a tap costs, or what interface calls cost.
+# run.sh - measure what decoding costs, what a tap costs, what interface calls cost, or the agent.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 #
 #   tests/bench/run.sh [--packets N] [--rounds N] [--limit X] [--serial BYTES]
@@ -8,6 +8,8 @@
 #       kdlens tap, against socat and a direct socket; tap.py says what is measured and asserted
 #   tests/bench/run.sh rt [--rounds N]
 #       interface calls through the managed runtime, against a virtual call; rt.py tells more
+#   tests/bench/run.sh agent [--rounds N] [--count N]
+#       the agent in QEMU, against the UART it talks over; agent.py says what is asserted
 #
 # Builds the preset default first. Not run by ctest: it takes some minutes, and numbers mean
 # something on a machine with a core to spare.
@@ -21,7 +23,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 what=dissect
 packages=(gcc libc6-dev cmake ninja-build pkg-config wireshark-dev tshark libgcrypt20-dev
-    libglib2.0-dev zlib1g-dev libpcap-dev util-linux python3)
+    libglib2.0-dev zlib1g-dev libpcap-dev libedit-dev util-linux python3)
 targets=(kdlens_plugin kdnet_repeat)
 if [ "${1:-}" = tap ]; then
     shift
@@ -33,6 +35,11 @@ elif [ "${1:-}" = rt ]; then
     what=rt
     packages+=(clang lld)
     targets=(pe_run)
+elif [ "${1:-}" = agent ]; then
+    shift
+    what=agent
+    packages+=(clang lld qemu-system-x86 ovmf mtools)
+    targets=(kdagent_image kdboot_image kdexample_image agentclient)
 fi
 need_packages "${packages[@]}"
 use_ninja
@@ -53,5 +60,8 @@ tap)
     ;;
 rt)
     AOT_PE_RUN=$PWD/build/tests/rt/pe_run python3 -B tests/bench/rt.py "$@"
+    ;;
+agent)
+    python3 -B tests/bench/agent.py "$@"
     ;;
 esac

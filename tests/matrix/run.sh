@@ -20,7 +20,7 @@ tree=$(cd "$here/../.." && pwd)
 matrix=${KDLENS_MATRIX_DIR:-$tree/build/matrix}
 default_mirror=http://deb.debian.org/debian
 packages=(gcc libc6-dev cmake ninja-build pkg-config wireshark-dev tshark libgcrypt20-dev
-    libglib2.0-dev zlib1g-dev libpcap-dev util-linux python3 openssl)
+    libglib2.0-dev zlib1g-dev libpcap-dev libedit-dev util-linux python3 openssl)
 export LC_ALL=C.UTF-8
 
 # Into the array rows: one line of the table.

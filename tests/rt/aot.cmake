@@ -20,14 +20,15 @@ function(kd_aot_test NAME label)
     add_test(NAME rt.aot_${NAME}
              COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/test_aot_${NAME}.py")
     set_tests_properties(rt.aot_${NAME} PROPERTIES
-                         LABELS ${label}
+                         LABELS "${label}"
                          TIMEOUT 1500
+                         SKIP_RETURN_CODE 77
                          ENVIRONMENT "${aot_environment}")
 endfunction()
 
-kd_aot_test(images unit)
+kd_aot_test(images rt)
 if(UNIX)
-    kd_aot_test(fixtures boot)
-    kd_aot_test(own boot)
-    kd_aot_test(csharp boot)
+    kd_aot_test(fixtures "rt;boot")
+    kd_aot_test(own "rt;boot")
+    kd_aot_test(csharp "rt;boot")
 endif()

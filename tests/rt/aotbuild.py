@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,11 +24,13 @@ import machine
 FIXTURES = Path(os.environ.get("KDLENS_FIXTURES")
                 or REPOSITORY.parent / "shared/fixtures/nativeaot")
 PATIENCE = 90  # seconds; machines these tests run on may be loaded
+RUN_PATIENCE = 300  # for a program in an emulated machine, which says something now and then
 
 # As cmake/uefi-image.cmake has them.
 FLAGS = ["--target=x86_64-unknown-windows-msvc", "-std=c11", "-O2", "-ffreestanding",
          "-fshort-wchar", "-fno-stack-protector", "-funwind-tables", "-mno-red-zone",
-         "-mno-stack-arg-probe", "-Wall", "-Wextra", "-Werror"]
+         "-mno-stack-arg-probe", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
+         "-Wvla", "-Wcast-align", "-Werror"]
 GENERAL = "-mgeneral-regs-only"
 INCLUDES = ["lib/image/include", "uefi-agent/rt/include", "uefi-agent/rt", "tests/rt/aot"]
 LIBRARY = ["lib/image/src/" + name for name in (
@@ -86,10 +89,13 @@ class Image:
         with machine.Machine(kernel=self.path) as guest, \
                 socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(guest.uart))
-            connection.settimeout(PATIENCE)
-            text, end = b"", time.monotonic() + PATIENCE
+            connection.settimeout(RUN_PATIENCE)
+            text, end = b"", time.monotonic() + 2 * RUN_PATIENCE
             while not text.endswith(b"\nend\n") and time.monotonic() < end:
-                text += connection.recv(4096)
+                part = connection.recv(4096)
+                if not part:
+                    raise RuntimeError(f"the machine is gone after {text[-200:]!r}")
+                text += part
         return self._between(text.decode("utf-8", "replace").splitlines())
 
     @staticmethod
@@ -120,12 +126,11 @@ class Builder:
             self.objects[key] = out
         return self.objects[key]
 
-    def base(self, general: bool = True) -> list[Path]:
-        """Objects of everything but the application itself; general: without vector registers, as
-        the agent is built."""
-        flags = (GENERAL,) if general else ()
-        own = {"uefi-agent/efi/libc.c": (GENERAL, "-fno-builtin")}
-        return [self.object(source, *own.get(source, flags))
+    def base(self, extra: dict | None = None) -> list[Path]:
+        """Objects of everything but the application itself, without vector registers, as the agent
+        is built. extra: more flags for some sources."""
+        own = {"uefi-agent/efi/libc.c": ["-fno-builtin"], **(extra or {})}
+        return [self.object(source, GENERAL, *own.get(source, []))
                 for source in LIBRARY + RUNTIME + SUPPORT]
 
     def link(self, name: str, objects: list, *options: str) -> Image:
@@ -134,3 +139,11 @@ class Builder:
             "/entry:EfiMain", f"/map:{path.with_suffix('.map')}", f"/out:{path}", *options,
             *objects)
         return Image(path, self.pe_run)
+
+
+def main() -> None:
+    """Run the test file. Exit status: 0 passed, 1 failed, 77 everything was skipped."""
+    result = unittest.main(module="__main__", verbosity=2, exit=False).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if result.skipped and result.testsRun <= len(result.skipped) else 0)

@@ -25,7 +25,7 @@ PROGRAM = ["main.c", "vectors.c", "vectors.S", "compressed.S", "libc.c", "seh.c"
            "fault.cpp", "throw.cpp"]
 
 # enum rt_reason
-UNHANDLED, UNWINDING, NO_EXCEPTION, TERMINATE = 0, 1, 3, 8
+UNHANDLED, UNWINDING, NO_EXCEPTION, COOKIE, TERMINATE = 0, 1, 3, 7, 8
 # The low 16 bits of the codes for access, division, instruction.
 ACCESS, DIVIDE, ILLEGAL = 0x0005, 0x0094, 0x001D
 
@@ -46,6 +46,7 @@ EXPECTED = {
     "seh_continue": "repair goes on same try",
     "seh_parameters": f"1 {0x700000000F20 >> 24} handled",
     "seh_finally": "filter 0 inner finally 1 outer finally 1 handled body normal 0",
+    "seh_inside": "handled finally 0",
     "seh_collided": f"finally once handled {DIVIDE}",
     "seh_in_except": f"first second {DIVIDE}",
     "seh_raise": "8 resumed handled",
@@ -58,6 +59,9 @@ EXPECTED = {
     "fh4_separated": "separated 42",
     "walk_fault": "fails inner outer walk_case run EfiMain",
     "walk_catch": "in_catch catcher walk_case run EfiMain 0",
+    "gs_sound": "separated 6 separated 6",
+    "gs_damaged": f"{COOKIE} {COOKIE}",
+    "registers": "outer 0",
     "policy": "2 2 1 2",
     "end_destructor": str(UNWINDING),
     "end_nobody": str(UNHANDLED),

@@ -119,4 +119,4 @@ class Example(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    aotbuild.main()

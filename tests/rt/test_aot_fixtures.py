@@ -174,4 +174,4 @@ class Lists(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    aotbuild.main()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+import aotbuild
 import npmpack
 
 AOT_DUMP = os.environ.get("AOT_DUMP") or str(HERE.parent.parent / "build/tests/rt/aot_dump")
@@ -211,4 +212,4 @@ class Refusals(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    aotbuild.main()

@@ -4,6 +4,7 @@
 returns; that the firmware goes on shows that nothing of it is left.
 """
 
+import re
 import sys
 import tempfile
 import time
@@ -38,10 +39,10 @@ class Qemu(unittest.TestCase):
             extra = ("-chardev", f"file,path={console},id=traces",
                      "-device", "isa-debugcon,iobase=0xe9,chardev=traces")
             with machine.Machine(kernel=image, uart=f"file,path={uart}", extra=extra):
-                wait_for(lambda: b"\ndone:" in console.read_bytes() or
-                         b"terminated:" in console.read_bytes(),
+                wait_for(lambda: re.search(b"\n(done|terminated):", console.read_bytes()),
                          f"the program did not end, see {console}")
-                wait_for(lambda: ALIVE in uart.read_bytes(), "no shell after the end of the program")
+                wait_for(lambda: ALIVE in uart.read_bytes(),
+                         "no shell after the end of the program")
             ehprogram.check(self, ehprogram.traces(console.read_text()), folder)
 
 

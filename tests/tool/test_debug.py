@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
 import time
 import tty
 import unittest
@@ -19,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import kdtap
+from kdterminal import (DOWN, END, ENTER, HOME, INTERRUPT, LEFT, SUSPEND, TAB, UP, Terminal)
 from kdtarget import (BASE, DATA, FAULT, IDLE, LEAF, SIZE, STACK, START, SUB, Target)
 
 PATIENCE = str(kdtap.PATIENCE)
@@ -579,7 +581,8 @@ class Person(Case):
         tty.setraw(master)
         name, listener = kdtap.UNIX.prepare()
         process = subprocess.Popen([kdtap.PROGRAM, "debug", name, "-t", PATIENCE], stdin=slave,
-                                   stdout=slave, stderr=slave, start_new_session=True)
+                                   stdout=slave, stderr=slave, start_new_session=True,
+                                   env={**os.environ, "TERM": "dumb"})
         os.close(slave)
         target = Target()
         target.set("rip", IDLE)
@@ -609,6 +612,242 @@ class Person(Case):
         self.assertEqual(process.wait(timeout=kdtap.PATIENCE), 0)
         target.close()
         os.close(master)
+
+
+class Typing(Case):
+    """Lines edited at a terminal; the screen is what a person would see."""
+
+    def setUp(self):
+        if os.environ.get("KDLENS_LIBEDIT", "1") != "1":
+            self.skipTest("built without libedit (KDLENS_LIBEDIT=OFF)")
+        self.home = kdtap.new_path()
+        self.home.mkdir()
+        self.history = self.home / "state" / "kdlens" / "debug_history"
+
+    def start(self, **keywords) -> Terminal:
+        name, listener = kdtap.UNIX.prepare()
+        terminal = Terminal([kdtap.PROGRAM, "debug", name, "-t", PATIENCE],
+                            {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "state")},
+                            **keywords)
+        self.target = Target()
+        self.target.set("rip", IDLE)
+        self.target.stopped = True
+        self.target.serve(kdtap.UNIX.connect(None, None, listener))
+        listener.close()
+        self.addCleanup(self.target.close)
+        return terminal
+
+    def at_prompt(self) -> Terminal:
+        terminal = self.start()
+        self.enterContext(terminal)
+        terminal.wait(lambda screen: screen.last == "kd> ", "the prompt")
+        return terminal
+
+    def run_line(self, terminal: Terminal, *keys: str, prompt: str = "kd> "):
+        """Types a line; waits for its answer and the next prompt."""
+        rows = len(terminal.screen.rows)
+        terminal.type(*keys, ENTER)
+        terminal.wait(lambda screen: len(screen.rows) > rows and screen.last == prompt,
+                      f"{prompt!r} after {keys}")
+
+    def running(self) -> Terminal:
+        terminal = self.at_prompt()
+        self.run_line(terminal, "g", prompt="(running) ")
+        return terminal
+
+    def say(self, terminal: Terminal, text: str, condition, what: str):
+        self.target.say(text.encode())
+        terminal.wait(condition, what)
+
+    def test_cursor_and_insert(self):
+        terminal = self.at_prompt()
+        terminal.type(" rp", LEFT, "i", HOME, "r")
+        terminal.wait(lambda screen: screen.last == "kd> r rip" and screen.before_cursor == "kd> r",
+                      "what was put in")
+        self.run_line(terminal)
+        self.assertEqual(terminal.screen.lines[-3:], ["kd> r rip", f"rip={IDLE:016x}", "kd>"])
+
+    def test_history(self):
+        terminal = self.at_prompt()
+        self.run_line(terminal, "? 1+1")
+        self.run_line(terminal, "echo two")
+        terminal.type(UP, UP)
+        terminal.wait(lambda screen: screen.last == "kd> ? 1+1", "the first line")
+        terminal.type(DOWN)
+        terminal.wait(lambda screen: screen.last == "kd> echo two", "the second line")
+        self.run_line(terminal)
+        self.run_line(terminal, "  ")
+        terminal.type("q", ENTER)
+        self.assertEqual(terminal.end(), 0)
+        self.assertEqual(self.history.read_text(), "? 1+1\necho two\nq\n")
+        self.assertEqual(self.history.stat().st_mode & 0o777, 0o600)
+        terminal = self.at_prompt()
+        terminal.type(UP, UP, UP)
+        terminal.wait(lambda screen: screen.last == "kd> ? 1+1", "a line of the session before")
+
+    def test_history_is_bounded_and_not_obeyed(self):
+        self.history.parent.mkdir(parents=True)
+        lines = [f"echo {number:>90}" for number in range(4000)] + ["echo \033[2Jcleared"]
+        self.history.write_text("\n".join(lines) + "\n")
+        terminal = self.at_prompt()
+        terminal.type(UP)
+        terminal.wait(lambda screen: screen.last.endswith(" 3999"), "the last good line")
+        kept = self.history.read_text().splitlines()
+        self.assertLess(self.history.stat().st_size, 200 << 10)
+        self.assertGreater(len(kept), 1000)
+        self.assertEqual(kept, lines[-len(kept):])
+        self.assertEqual(self.history.stat().st_mode & 0o777, 0o600)
+
+    def test_history_that_is_a_pipe(self):
+        self.history.parent.mkdir(parents=True)
+        os.mkfifo(self.history)
+        terminal = self.at_prompt()
+        self.run_line(terminal, "echo one")
+        terminal.type(UP)
+        terminal.wait(lambda screen: screen.last == "kd> echo one", "a line from memory")
+
+    def test_prints_appear_above_the_line(self):
+        terminal = self.running()
+        terminal.type("bp rip", LEFT, LEFT)
+        terminal.wait(lambda screen: screen.last == "(running) bp rip", "the line")
+        self.say(terminal, "one\ntwo\n", lambda screen: screen.last == "(running) bp rip" and
+                 screen.lines[-3:-1] == ["one", "two"], "two lines above")
+        self.assertEqual(terminal.screen.before_cursor, "(running) bp r")
+        self.assertEqual(terminal.screen.lines[-4], "kd> g")
+        terminal.type("X")
+        terminal.wait(lambda screen: screen.last == "(running) bp rXip", "a key after that")
+
+    def test_prints_amid_a_line_go_on(self):
+        terminal = self.running()
+        terminal.type("abc")
+        self.say(terminal, "Loading", lambda screen: screen.lines[-2:] ==
+                 ["Loading", "(running) abc"], "the beginning")
+        self.say(terminal, " a driver", lambda screen: screen.lines[-2:] ==
+                 ["Loading a driver", "(running) abc"], "its end")
+        text = "." * 70
+        self.say(terminal, text + "\n", lambda screen: screen.lines[-3:] ==
+                 [("Loading a driver" + text)[:80], ("Loading a driver" + text)[80:],
+                  "(running) abc"], "a row more")
+        self.say(terminal, "=" * 80, lambda screen: screen.lines[-2:] ==
+                 ["=" * 80, "(running) abc"], "a full row")
+        self.say(terminal, "end\n", lambda screen: screen.lines[-3:] ==
+                 ["=" * 80, "end", "(running) abc"], "what follows a full row")
+
+    def test_long_line_is_put_back(self):
+        terminal = self.running()
+        line = "echo " + "0123456789" * 16
+        drawn = "(running) " + line
+        rows = [drawn[at:at + 80] for at in range(0, len(drawn), 80)]
+        terminal.type(line)
+        terminal.wait(lambda screen: screen.lines[-3:] == rows, "three rows")
+        self.say(terminal, "said\n", lambda screen: screen.lines[-5:] == ["kd> g", "said", *rows],
+                 "the text above three rows")
+        terminal.type(HOME)
+        terminal.wait(lambda screen: screen.before_cursor == "(running) ", "the line's beginning")
+        self.say(terminal, "more\n", lambda screen: screen.lines[-5:] == ["said", "more", *rows],
+                 "the text above them, from their first row")
+
+    def test_interrupt_drops_the_line_and_then_breaks_in(self):
+        terminal = self.running()
+        terminal.type("some text")
+        terminal.wait(lambda screen: screen.last == "(running) some text", "the line")
+        terminal.type(INTERRUPT)
+        terminal.wait(lambda screen: screen.last == "(running) ", "an empty line")
+        terminal.type("echo here", ENTER)
+        terminal.wait(lambda screen: screen.lines[-2] == "here", "the answer")
+        self.assertFalse(self.target.stopped or self.target.break_pending)
+        terminal.wait(lambda screen: screen.last == "(running) ", "the prompt")
+        terminal.type(INTERRUPT)
+        terminal.wait(lambda screen: screen.last == "kd> ", "the stop")
+        self.assertTrue(self.target.stopped)
+        self.assertIn("80000003", terminal.screen.lines[-4] + terminal.screen.lines[-3])
+
+    def test_prompt_changes_below_a_line_being_typed(self):
+        terminal = self.running()
+        terminal.type("db r")
+        terminal.wait(lambda screen: screen.last == "(running) db r", "the line")
+        self.target.break_pending = True
+        terminal.wait(lambda screen: screen.last == "kd> db r", "the other prompt")
+        self.assertNotIn("(running) db r", terminal.screen.lines)
+
+    def test_interrupt_of_a_command(self):
+        terminal = self.at_prompt()
+        terminal.type("wait load nothing 1000", ENTER)
+        kdtap.wait_for(lambda: self.cooked(terminal), "the terminal as it was")
+        message = "error: wait: interrupted"
+        limit = time.monotonic() + kdtap.PATIENCE
+        # One that comes before the command has begun finds nothing to interrupt.
+        while message not in terminal.screen.lines and time.monotonic() < limit:
+            terminal.type(INTERRUPT)
+            terminal.read(1)
+        terminal.wait(lambda screen: message in screen.lines and screen.last == "kd> ",
+                      "the prompt after it")
+
+    def cooked(self, terminal: Terminal) -> bool:
+        return bool(termios.tcgetattr(terminal.slave)[3] & termios.ICANON)
+
+    def test_end_leaves_the_target_running_and_the_terminal_as_it_was(self):
+        terminal = self.at_prompt()
+        terminal.type("text", END)
+        terminal.wait(lambda screen: screen.last == "kd> text", "the line")
+        terminal.type(INTERRUPT, END)
+        self.assertEqual(terminal.end(), 0)
+        self.assertFalse(self.target.stopped)
+        self.assertEqual(termios.tcgetattr(terminal.slave), terminal.settings)
+        self.assertEqual(terminal.screen.column, 0)
+
+    def test_signal_leaves_the_terminal_as_it_was(self):
+        terminal = self.at_prompt()
+        terminal.type("text")
+        terminal.wait(lambda screen: screen.last == "kd> text", "the line")
+        terminal.process.send_signal(signal.SIGTERM)
+        self.assertEqual(terminal.end(), 1)
+        self.assertEqual(termios.tcgetattr(terminal.slave), terminal.settings)
+        self.assertEqual(terminal.screen.lines[-2:], ["kdlens debug: ended from outside", ""])
+        self.assertFalse(self.target.stopped)
+
+    def test_half_a_key_does_not_hold_up_prints(self):
+        terminal = self.running()
+        terminal.type("ab", "\033")
+        terminal.wait(lambda screen: screen.last == "(running) ab", "the line")
+        self.say(terminal, "said\n", lambda screen: screen.lines[-2:] ==
+                 ["said", "(running) ab"], "the text")
+        terminal.type("[D", "X")
+        terminal.wait(lambda screen: screen.last == "(running) aXb", "the rest of the key")
+
+    def test_completion(self):
+        terminal = self.at_prompt()
+        terminal.type("vers", TAB)
+        terminal.wait(lambda screen: screen.last == "kd> version ", "a command")
+        terminal.type(INTERRUPT, "expect", TAB)
+        terminal.wait(lambda screen: screen.lines[-2:] == ["expect      expect-not", "kd> expect"],
+                      "two commands")
+        terminal.type("-", TAB)
+        terminal.wait(lambda screen: screen.last == "kd> expect-not ", "the longer one")
+        terminal.type(INTERRUPT, "r r", TAB)
+        terminal.wait(lambda screen: screen.lines[-3].startswith("rax  rbx  rcx  rdx") or
+                      screen.lines[-2].startswith("rax  rbx  rcx  rdx"), "registers")
+        terminal.type("i", TAB)
+        terminal.wait(lambda screen: screen.last == "kd> r rip", "a register")
+        self.run_line(terminal)
+        self.assertEqual(terminal.screen.lines[-2], f"rip={IDLE:016x}")
+        terminal.type("try d", "w ", "a", TAB, "1")
+        terminal.wait(lambda screen: screen.last == "kd> try dw a1", "nothing for a number")
+
+    def test_suspend_without_job_control_goes_on(self):
+        terminal = self.at_prompt()
+        terminal.type("ech", SUSPEND, "o x")
+        terminal.wait(lambda screen: screen.last == "kd> echo x", "the line")
+
+    def test_output_that_is_no_terminal_is_plain(self):
+        path = kdtap.new_path()
+        with path.open("wb") as out, self.start(stdout=out) as terminal:
+            kdtap.wait_for(lambda: b"kd> " in path.read_bytes(), "the prompt")
+            terminal.type("? 2+3\nq\n")
+            self.assertEqual(terminal.end(), 0)
+        self.assertIn(b"= 5\n", path.read_bytes())
+        self.assertNotIn(b"\033", path.read_bytes())
+        self.assertFalse(self.history.exists())
 
 
 if __name__ == "__main__":

@@ -164,4 +164,4 @@ class Fetched(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    aotbuild.main()

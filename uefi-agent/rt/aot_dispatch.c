@@ -2,13 +2,15 @@
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
- * A cell goes from its state on disk to one with a cache, and from a cache to a larger one. Beyond
- * PAIRS_MAX types a cell's further types are looked up each time.
+ * A cell goes from its state on disk to one with a cache, and from a cache to a larger one. A first
+ * few types are compared one after the other; more are found by a hash of the MethodTable's
+ * address, in a table that is at most half full. Beyond PAIRS_MAX types a cell's further ones are
+ * looked up each time.
  */
 #include "aot_state.h"
 
 #define PAIRS_FIRST 4u
-#define PAIRS_MAX   64u
+#define PAIRS_MAX   256u
 
 static bool has_cache(uint64_t word)
 {
@@ -20,42 +22,59 @@ static struct rt_aot_cache *cache_of(uint64_t word)
     return (struct rt_aot_cache *)(uintptr_t)word;
 }
 
-static uint64_t find_pair(const struct rt_aot_cache *cache, uint64_t type)
+/* The type's pair, or the free one where it belongs; the last one is always free. */
+static struct rt_aot_pair *find_pair(const struct rt_aot_cache *cache, uint64_t type)
 {
-    for (const struct rt_aot_pair *pair = cache->pairs; pair->type; pair++)
-        if (pair->type == type)
-            return pair->target;
-    return 0;
+    struct rt_aot_pair *pair = cache->pairs + (RT_AOT_HASH(type) & cache->mask) / sizeof *pair;
+
+    while (pair->type != 0 && pair->type != type)
+        pair++;
+    return pair;
+}
+
+static void add_pair(struct rt_aot_cache *cache, uint64_t type, uint64_t target)
+{
+    struct rt_aot_pair *pair = find_pair(cache, type);
+
+    cache->count++;
+    __atomic_store_n(&pair->target, target, __ATOMIC_RELEASE);
+    __atomic_store_n(&pair->type, type, __ATOMIC_RELEASE);
+}
+
+/* Places that a hash can give; behind them is room for as many pairs as there may be and an end, so
+ * a search needs no way back to the first. */
+static uint32_t places_of(uint32_t capacity)
+{
+    return capacity > PAIRS_FIRST ? capacity * 2 : 1;
 }
 
 static struct rt_aot_cache *new_cache(const struct rt_aot_cache *model, uint32_t capacity)
 {
     struct rt_aot_cache *cache = rt_aot_allocate(sizeof *cache);
-    struct rt_aot_pair *pairs = rt_aot_allocate((capacity + 1) * sizeof *pairs);
+    uint32_t places = places_of(capacity);
+    struct rt_aot_pair *pairs = rt_aot_allocate((places + capacity + 1) * sizeof *pairs);
+    uint32_t old = model->capacity ? places_of(model->capacity) + model->capacity : 0;
 
     if (!cache || !pairs)
         return NULL;
     *cache = *model;
     cache->pairs = pairs;
     cache->capacity = capacity;
-    for (uint32_t i = 0; i < model->count; i++)
-        pairs[i] = model->pairs[i];
+    cache->mask = (places - 1) * (uint32_t)sizeof *pairs;
+    cache->count = 0;
+    for (uint32_t i = 0; i < old; i++)
+        if (model->pairs[i].type)
+            add_pair(cache, model->pairs[i].type, model->pairs[i].target);
     return cache;
-}
-
-static void add_pair(struct rt_aot_cache *cache, uint64_t type, uint64_t target)
-{
-    struct rt_aot_pair *pair = &cache->pairs[cache->count++];
-
-    __atomic_store_n(&pair->target, target, __ATOMIC_RELEASE);
-    __atomic_store_n(&pair->type, type, __ATOMIC_RELEASE);
-    rt_aot_state.counters.cached++;
 }
 
 /* cache first: the stub that is set after it needs one. */
 static void set_cache(struct rt_aot_cell *cell, struct rt_aot_cache *cache)
 {
-    void (*stub)(void) = rt_aot_state.cell_in_r11 ? rt_aot_cached_r11 : rt_aot_cached_r10;
+    bool r11 = rt_aot_state.cell_in_r11;
+    void (*few)(void) = r11 ? rt_aot_few_r11 : rt_aot_few_r10;
+    void (*hashed)(void) = r11 ? rt_aot_hashed_r11 : rt_aot_hashed_r10;
+    void (*stub)(void) = cache->mask ? hashed : few;
 
     __atomic_store_n(&cell->cache, (uint64_t)(uintptr_t)cache, __ATOMIC_RELEASE);
     __atomic_store_n(&cell->stub, (uint64_t)(uintptr_t)stub, __ATOMIC_RELEASE);
@@ -71,6 +90,7 @@ static void keep(struct rt_aot_cell *cell, const struct rt_aot_cache *model, uin
 
     if (model->count < model->capacity) {
         add_pair(cache_of(cell->cache), type, target);
+        rt_aot_state.counters.cached++;
         return;
     }
     if (capacity > PAIRS_MAX)
@@ -80,6 +100,7 @@ static void keep(struct rt_aot_cell *cell, const struct rt_aot_cache *model, uin
         return;
     add_pair(cache, type, target);
     set_cache(cell, cache);
+    rt_aot_state.counters.cached++;
 }
 
 /* The model that keep() needs. */
@@ -88,7 +109,7 @@ static enum img_aot_status describe(const struct rt_aot_cell *cell, struct rt_ao
     uint64_t at = (uint64_t)(uintptr_t)cell;
     uint32_t rva;
 
-    *model = (struct rt_aot_cache){.original = cell->cache};
+    *model = (struct rt_aot_cache){.pairs = NULL};
     if (!img_rva(&rt_aot_state.image, at, &rva))
         return IMG_AOT_DAMAGED;
     return img_aot_cell(&rt_aot_state.aot, rva, cell->cache, &model->interface, &model->slot);
@@ -120,7 +141,7 @@ uint64_t RT_AOT_ABI RhpResolveInterfaceMethod(const void *object, struct rt_aot_
 
     if (has_cache(cell->cache)) {
         model = *cache_of(cell->cache);
-        target = find_pair(&model, type);
+        target = find_pair(&model, type)->target;
     } else {
         status = describe(cell, &model);
     }

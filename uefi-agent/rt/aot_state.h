@@ -19,16 +19,20 @@ struct rt_aot_pair {
     uint64_t target;
 };
 
-/* A pair is written once, target first, and a full cache is replaced by a larger copy: code that
- * interrupts another's call sees whole pairs. The stubs know that pairs are at offset 0. */
+/* Pairs are searched from the place that a type's hash and mask give, on to the next free one; with
+ * mask 0 that is the first place. A pair is written once, target first, and a full cache is
+ * replaced by a larger copy: code that interrupts another's call sees whole pairs. The stubs know
+ * the first two members and the hash. */
 struct rt_aot_cache {
-    struct rt_aot_pair *pairs; /* capacity of them and the end */
-    uint64_t original;         /* the cell's word on disk */
-    uint32_t interface;        /* RVA */
+    struct rt_aot_pair *pairs;
+    uint32_t mask; /* of a byte offset into pairs: a multiple of their size */
     uint32_t capacity;
     uint32_t count;
+    uint32_t interface; /* RVA */
     uint16_t slot;
 };
+
+#define RT_AOT_HASH(type) ((uint32_t)(type)*UINT32_C(0x9e3779b1) >> 16)
 
 /* What section 204's cell points to. */
 struct rt_aot_manager {
@@ -69,8 +73,10 @@ const void *RT_AOT_ABI RhGetModuleSection(const void *const *handle, int32_t id,
 void RT_AOT_ABI RhpFallbackFailFast(void);
 
 /* In aot_x64.S. */
-void rt_aot_cached_r10(void);
-void rt_aot_cached_r11(void);
+void rt_aot_few_r10(void);
+void rt_aot_few_r11(void);
+void rt_aot_hashed_r10(void);
+void rt_aot_hashed_r11(void);
 void RhpInitialDynamicInterfaceDispatch(void);
 
 #endif

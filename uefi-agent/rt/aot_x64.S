@@ -17,8 +17,9 @@
 #define SEH(directive) directive
 #endif
 
-/* A cell that has a cache: its pairs {type, target} are gone through to the one with type 0. */
-        .macro cached name, cell, scratch
+/* A cell that has a cache (struct rt_aot_cache). From the first pair {type, target} that may be it,
+ * they are gone through to the one with type 0. */
+        .macro few name, cell, scratch
         .globl \name
         .p2align 4
 \name:
@@ -38,8 +39,31 @@
         jmp resolve
         .endm
 
-        cached rt_aot_cached_r10, r10, r11
-        cached rt_aot_cached_r11, r11, r10
+/* The place is (u32)(type * 0x9e3779b1) >> 16 & mask, in bytes. */
+        .macro hashed name, cell, scratch, half
+        .globl \name
+        .p2align 4
+\name:
+        mov rax, [\cell + 8]
+        imul \half, dword ptr [rcx], 0x9e3779b1 - 0x100000000
+        shr \half, 16
+        and \half, [rax + 8]
+        add \scratch, [rax]
+        mov rax, [rcx]
+1:      cmp rax, [\scratch]
+        jne 2f
+        jmp qword ptr [\scratch + 8]
+2:      cmp qword ptr [\scratch], 0
+        lea \scratch, [\scratch + 16]
+        jne 1b
+        mov r10, \cell
+        jmp resolve
+        .endm
+
+        few rt_aot_few_r10, r10, r11
+        few rt_aot_few_r11, r11, r10
+        hashed rt_aot_hashed_r10, r10, r11, r11d
+        hashed rt_aot_hashed_r11, r11, r10, r10d
 
 /* What a cell's first word is on disk. */
         .globl RhpInitialDynamicInterfaceDispatch
@@ -105,3 +129,7 @@ RhpReversePInvokeReturn:
 RhpPInvoke:
 RhpPInvokeReturn:
         ret
+
+#ifdef __ELF__
+        .section .note.GNU-stack, "", @progbits
+#endif

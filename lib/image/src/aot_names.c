@@ -25,7 +25,6 @@ enum record {
     RECORD_METHOD_INSTANTIATION = 0x29,
     RECORD_METHOD_SIGNATURE = 0x2b,
     RECORD_METHOD_VARIABLE = 0x2c,
-    RECORD_MODIFIED_TYPE = 0x2d,
     RECORD_NAMESPACE_DEFINITION = 0x2f,
     RECORD_NAMESPACE_REFERENCE = 0x30,
     RECORD_POINTER = 0x32,
@@ -298,13 +297,6 @@ static void expand_variable(struct machine *machine, struct aot_cursor *cursor, 
     push_text(machine, prefix);
 }
 
-static void expand_modified(struct machine *machine, struct aot_cursor *cursor)
-{
-    aot_take8(cursor); /* optional or required */
-    take_handle(cursor);
-    push_record(machine, take_handle(cursor));
-}
-
 static void expand(struct machine *machine, struct handle handle)
 {
     struct aot_cursor cursor = blob(machine->aot, handle.offset);
@@ -321,9 +313,6 @@ static void expand(struct machine *machine, struct handle handle)
         break;
     case RECORD_METHOD_VARIABLE:
         expand_variable(machine, &cursor, "!!");
-        break;
-    case RECORD_MODIFIED_TYPE:
-        expand_modified(machine, &cursor);
         break;
     case RECORD_NAMESPACE_DEFINITION:
     case RECORD_NAMESPACE_REFERENCE:

@@ -151,7 +151,7 @@ bool img_cxx4_open(struct img_eh *eh, uint32_t rva)
 static void take_ip(struct cursor *cursor, uint32_t *rva, int32_t *state)
 {
     *rva += take_integer(cursor);
-    *state = (int32_t)take_integer(cursor) - 1;
+    *state = (int32_t)(take_integer(cursor) - 1u);
 }
 
 bool img_cxx4_ip(const struct img_eh *eh, uint32_t index, uint32_t *rva, int32_t *state)

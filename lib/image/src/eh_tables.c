@@ -24,7 +24,7 @@ bool img_eh_open(const struct img_image *image, enum img_eh_kind kind, uint32_t 
         return false;
     if (kind == IMG_EH_CXX3 ? !img_cxx3_open(eh) : kind != IMG_EH_CXX4 || !img_cxx4_open(eh, rva))
         return false;
-    return eh->state_count <= IMG_EH_MAX_STATES && eh->try_count <= IMG_EH_MAX_STATES;
+    return eh->state_count <= IMG_EH_MAX_STATES && eh->try_count <= IMG_EH_MAX_TRIES;
 }
 
 bool img_eh_ip(const struct img_eh *eh, uint32_t index, uint32_t *rva, int32_t *state)
@@ -86,7 +86,7 @@ bool img_eh_try(const struct img_eh *eh, uint32_t index, struct img_eh_try *bloc
         eh->kind == IMG_EH_CXX3 ? img_cxx3_try(eh, index, block) : img_cxx4_try(eh, index, block);
     return read && block->low >= 0 && block->low <= block->high &&
            block->high <= block->catch_high && is_state(eh, block->catch_high) &&
-           block->handler_count <= IMG_EH_MAX_STATES;
+           block->handler_count <= IMG_EH_MAX_HANDLERS;
 }
 
 bool img_eh_handler(const struct img_eh *eh, const struct img_eh_try *block, uint32_t index,

@@ -15,7 +15,7 @@
 #define BENCH 0
 #endif
 #define CALLS     1000000u
-#define TYPES     80u
+#define TYPES     260u
 #define BOX_VALUE 12345u
 
 enum last { NO_METHOD, AMBIGUOUS, ARRAY_NEGATIVE, ARRAY_LARGE, OUT_OF_MEMORY };
@@ -26,15 +26,16 @@ struct value {
 };
 
 struct type;
-extern const struct type Object, Animal, Fish, Text, Lonely, Shape, Plus, More, Given, Box, Two,
-    Unclear, Witness;
+extern const struct type Object, Animal, Fish, Text, Lonely, Shape, Plus, More, Given, Late, Box,
+    Two, Unclear, Witness, Numbers;
 extern const struct type *const many_types[TYPES];
 extern struct rt_aot_cell cell_first, cell_mono, cell_few, cell_many, cell_uncached, cell_resolve,
     cell_absolute, cell_source;
 extern struct value *static_plain, *static_filled;
 extern uint32_t eager_runs;
 extern const uint8_t wet[];
-extern const char Shape_Scale[], __ImageBase[];
+extern const char Shape_Scale[], Plus_Scale[], More_Scale[], Given_Scale[], call_frame[],
+    __ImageBase[];
 
 uint64_t call_interface(void *object, uint64_t x, struct rt_aot_cell *cell);
 uint64_t call_virtual(void *object, uint64_t x);
@@ -75,12 +76,30 @@ static void check_rules(void)
     check("virtual", call_interface(RhpNewFast(&Plus), 10, cell), 15);
     check("overridden", call_interface(RhpNewFast(&More), 10, cell), 1010);
     check("default", call_interface(RhpNewFast(&Given), 10, cell), 17);
+    check("parent before default", call_interface(RhpNewFast(&Late), 10, cell), 21);
     check("boxed", call_interface(new_box(), 10, cell), BOX_VALUE + 10);
     check("variant", call_interface(RhpNewFast(&Two), 10, &cell_source), 50);
     check("absolute", call_interface(RhpNewFast(&Shape), 10, &cell_absolute), 21);
     check("again", call_interface(RhpNewFast(&Shape), 11, cell), 23);
     check("delegate", RhpResolveInterfaceMethod(RhpNewFast(&Shape), &cell_resolve),
           (uint64_t)(uintptr_t)Shape_Scale);
+}
+
+/* Objects follow one another: a word in front, what the base size counts, the elements. */
+static void check_heap(void)
+{
+    const uint8_t *first = RhpNewFast(&Object), *array = RhpNewArray(&Numbers, 25);
+    const uint8_t *empty = RhpNewArrayFast(&Numbers, 0), *last = RhpNewFinalizable(&Object);
+    uint64_t sum = 0;
+
+    check("object's size", (uint64_t)(array - first), 24);
+    check("array's size, to 8 bytes", (uint64_t)(empty - array), 24 + 104);
+    check("empty array's size", (uint64_t)(last - empty), 24);
+    check("array's count", ((const uint32_t *)(const void *)array)[2], 25);
+    check("array's type", *(const uint64_t *)(const void *)array, (uint64_t)(uintptr_t)&Numbers);
+    for (unsigned i = 12; i < 12 + 25 * 4; i++)
+        sum += array[i];
+    check("array's elements", sum, 0);
 }
 
 /* 1 + 2 + 4 + 16 + 256, and the floating point arguments 1 to 4 at bits 16, 20, 24, 28. */
@@ -110,20 +129,61 @@ static void check_start(void)
     check("no section", (uint64_t)length, 0);
 }
 
-static void check_name(void)
+static void check_text(const char *found, const char *expected)
 {
-    static const char expected[] = "Own.Shape.Scale(Own.Shape)";
-    char text[sizeof expected];
-    struct img_aot_name name = {.text = text, .room = sizeof text};
-    uint32_t rva = (uint32_t)(Shape_Scale - __ImageBase), offset = 0;
+    size_t i = 0;
 
-    check("name", img_aot_name_of(rt_aot_metadata(), rva + 5, true, &name, &offset), IMG_AOT_OK);
-    check("offset", offset, 5);
-    for (size_t i = 0; i < sizeof expected; i++)
-        check("letter", (uint8_t)text[i], (uint8_t)expected[i]);
+    while (found[i] && found[i] == expected[i])
+        i++;
+    check(expected, (uint8_t)found[i], (uint8_t)expected[i]);
+}
+
+static void check_name(const char *code, const char *expected)
+{
+    char text[256];
+    struct img_aot_name name = {.text = text, .room = sizeof text};
+    uint32_t rva = (uint32_t)(code - __ImageBase), offset = 0;
+
+    check("name", (uint64_t)img_aot_name_of(rt_aot_metadata(), rva + 3, true, &name, &offset),
+          IMG_AOT_OK);
+    check("offset", offset, 3);
+    check("unknown parts", name.unknown, 0);
+    check_text(text, expected);
     name.room = 10;
     img_aot_name_of(rt_aot_metadata(), rva, true, &name, &offset);
     check("cut", name.cut && name.length == 9 && text[9] == '\0', 1);
+}
+
+/* A cut name ends with a whole character. */
+static void check_cut(size_t room, size_t length)
+{
+    char text[32];
+    struct img_aot_name name = {.text = text, .room = room};
+    uint32_t offset;
+
+    img_aot_name_of(rt_aot_metadata(), (uint32_t)(More_Scale - __ImageBase), true, &name, &offset);
+    check("cut name", name.cut, 1);
+    check("its length", name.length, length);
+}
+
+static void check_names(void)
+{
+    struct img_aot_name none = {.text = NULL};
+    enum img_aot_status status;
+    uint32_t offset;
+
+    check_name(Shape_Scale, "Own.Shape.Scale(Own.Shape)");
+    check_name(Plus_Scale, "Own.Shape+Part`1<T,!0>.Mix<text,T>(Own.Shape[,,]&,!!1[]*,Own.Def+In,"
+                           "Own.Shape+Part`1<T,!0>)");
+    check_name(More_Scale, "Own.Def.D\xc3\xb6(Own.Shape)");
+    check_name(Given_Scale, "Own.Def.D\xc3\xb6(Own.Shape)");
+    check_cut(12, 11);
+    check_cut(11, 9);
+    check_cut(10, 9);
+    check_cut(1, 0);
+    status = img_aot_name_of(rt_aot_metadata(), (uint32_t)(call_frame - __ImageBase), true, &none,
+                             &offset);
+    check("no name", (uint64_t)status, IMG_AOT_NOT_FOUND);
 }
 
 #if MAJOR >= 9
@@ -140,7 +200,7 @@ static uint64_t wet_relative(unsigned at)
 
 static void check_hydrated(void)
 {
-    check("copied", wet[0] | wet[1] << 8 | wet[2] << 16, 'a' | 'b' << 8 | 'c' << 16);
+    check("copied", wet[0] | (uint64_t)wet[1] << 8 | (uint64_t)wet[2] << 16, 0x636261);
     check("rel32 of the table", wet_relative(8), (uint64_t)(uintptr_t)(wet_pointer(40)) + 32);
     check("pointer of the table", wet_pointer(40), (uint64_t)(uintptr_t)&Object);
     check("rel32", wet_relative(48), (uint64_t)(uintptr_t)&Shape);
@@ -176,6 +236,9 @@ static void check_many(const char *what, struct rt_aot_cell *cell, unsigned type
     uint32_t random = 1;
     uint64_t right = 0;
 
+    /* Under emulation on a busy machine this takes a while. */
+    say(what);
+    say("\n");
     for (unsigned i = 0; i < CALLS; i++) {
         const struct callee *callee = &callees[next_random(&random) % types];
         uint64_t x = next_random(&random);
@@ -201,7 +264,7 @@ static void check_calls(void)
     add_callees();
     check_many("1,000,000 calls, one type", &cell_mono, 1);
     check_many("1,000,000 calls, four types", &cell_few, 4);
-    check_many("1,000,000 calls, 80 types", &cell_many, TYPES);
+    check_many("1,000,000 calls, 260 types", &cell_many, TYPES);
     rt_aot_use_cache(false);
     check_many("1,000,000 calls, looked up", &cell_uncached, 5);
     check("cell without a cache", cell_uncached.cache & 3, 3);
@@ -314,8 +377,9 @@ uint64_t EfiMain(void *image, const struct host_table *table)
     }
     check_rules();
     check_arguments();
+    check_heap();
     check_start();
-    check_name();
+    check_names();
 #if MAJOR >= 9
     check_hydrated();
 #endif

@@ -2,23 +2,26 @@
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
+ * TRASH: look-ups change all registers that they may (aot_dispatch.c then has true_resolve).
+ *
  * For machines without the compiler's objects, and for 8.0, of which there are none. MAJOR and MINOR
  * say which version of the format is written. Types and what each of their methods returns:
  *
  *   Shape: IScale            sealed slot, Scale(x) = 2x + 1
  *   Plus: IScale             virtual slot, x + 5
  *   More: Plus               no map of its own; overrides the slot, x + 1000
- *   Given: IScale            default entry, x + 7; More derives from nothing that has one
+ *   Given: IScale            default entry, x + 7
+ *   Late: Shape, IScale      default entry, too, but the parent's standard one goes before it
  *   Box: IScale              boxed struct, its value + x, through a stub that skips the header
  *   Two: ISource<Text>, ISource<Fish>     variance: only the second is an ISource<Animal>
  *   Unclear: IScale          ambiguous default entry
- *   Many0 ... Many79: IScale sealed slots, x + 16 * number; MANY says how many
+ *   Many0 ... Many259: IScale sealed slots, x + 16 * number; MANY says how many
  *   Witness: IScale          a sum of all arguments
  */
         .intel_syntax noprefix
 
 #ifndef MANY
-#define MANY 80
+#define MANY 260
 #endif
 
 #define STRUCT     0x10
@@ -156,6 +159,21 @@ Source_\argument\()_arguments:
         source Fish
         source Text
 
+        .balign 8
+        .globl Numbers
+Numbers: /* an array of u32; its related type is the element's */
+        .short 4
+#if MAJOR == 8
+        .short 0x18 << ELEMENT_SHIFT | 2
+#else
+        .short 0x18 << ELEMENT_SHIFT | 2 | 0x8000
+#endif
+        .long 24
+        .quad 0
+        .short 0, 0
+        .long 0
+        finish Numbers, 0, 0, 0
+
 /* --- Types with maps */
 
         table Shape, CLASS, 0, Object, 0, 1, 1, 1
@@ -185,6 +203,14 @@ Source_\argument\()_arguments:
         optional Given, 1, 2
         sealed_slot Given, Given_Scale
         map Given, 0, 1
+        .short 0, 0, 0
+
+        table Late, CLASS, 0, Shape, 0, 1, 1, 1
+        .quad IScale
+        finish Late, 1, 1, 7
+        optional Late, 1, 7
+        sealed_slot Late, Given_Scale
+        map Late, 0, 1
         .short 0, 0, 0
 
         table Box, STRUCT, 0, Object, 0, 1, 1, 1
@@ -223,8 +249,8 @@ Source_\argument\()_arguments:
         .macro many number
         table Many\number, CLASS, 0, Object, 0, 1, 1, 1
         .quad IScale
-        finish Many\number, 1, 1, 7
-        optional Many\number, 1, (7 + \number)
+        finish Many\number, 1, 1, 8
+        optional Many\number, 1, (8 + \number)
         sealed_slot Many\number, Many\number\()_Scale
         map Many\number, 1, 0
         .short 0, 0, 0
@@ -252,6 +278,7 @@ many_types:
         .balign 8
 maps:
         .quad Shape_map, Plus_map, Given_map, Box_map, Two_map, Unclear_map, Witness_map
+        .quad Late_map
         .macro many_map number
         .quad Many\number\()_map
         .endm
@@ -331,48 +358,152 @@ constructors:
 #endif
 constructors_end:
 
-/* --- Metadata: Own.Shape.Scale */
+/* --- Metadata. Numbers are written in the form of two bytes, handles in that of three. */
 
-#define HANDLE(place, kind) ((((place - blob) << KIND_BITS) | kind) << 2 | 1)
+        .macro number value
+        .short (\value) << 2 | 1
+        .endm
+        .macro handle place, kind
+        .short ((\place - blob) << (KIND_BITS + 3) | \kind << 3 | 3) & 0xffff
+        .byte ((\place - blob) << (KIND_BITS + 3) | \kind << 3 | 3) >> 16
+        .endm
+        .macro text name, size, characters
+\name:
+        .byte \size << 1
+        .ascii "\characters"
+        .endm
+
         .balign 4
 blob:
         .long 0xdeaddffd
-text_own:
+        text text_own, 3, Own
+        text text_shape, 5, Shape
+        text text_scale, 5, Scale
+        text text_part, 6, Part`1
+        text text_mix, 3, Mix
+text_do: /* "D" and an o with two dots, in UTF-8 */
         .byte 3 << 1
-        .ascii "Own"
-text_shape:
-        .byte 5 << 1
-        .ascii "Shape"
-text_scale:
-        .byte 5 << 1
-        .ascii "Scale"
-namespace: /* parent: none */
-        .byte 0, (text_own - blob) << 1
-type:
-        .short HANDLE(namespace, 0x30)
-        .byte (text_shape - blob) << 1
-signature: /* convention, generics, result: the type; one parameter: the same */
-        .byte 0, 0
-        .short HANDLE(type, 0x3d)
+        .byte 'D', 0xc3, 0xb6
+        text text_t, 1, T
+        text text_def, 3, Def
+        text text_in, 2, In
+        text text_text, 4, text
+namespace: /* no parent */
+        .byte 0
+        number text_own - blob
+type: /* Own.Shape */
+        handle namespace, 0x30
+        number text_shape - blob
+parameter_t: /* a generic parameter's name: no parent */
+        .byte 0
+        number text_t - blob
+part: /* Own.Shape+Part`1 */
+        handle type, 0x3d
+        number text_part - blob
+variable: /* !0 */
+        .byte 0
+method_variable: /* !!1 */
         .byte 1 << 1
-        .short HANDLE(type, 0x3d)
-member:
-        .short HANDLE(type, 0x3d)
-        .byte (text_scale - blob) << 1
-        .short HANDLE(signature, 0x2b)
+instance: /* Own.Shape+Part`1<T,!0> */
+        handle part, 0x3d
+        .byte 2 << 1
+        handle parameter_t, 0x3d
+        handle variable, 0x3f
+specification:
+        handle instance, 0x3c
+vector: /* !!1[] */
+        handle method_variable, 0x2c
+pointer: /* !!1[]* */
+        handle vector, 0x37
+array: /* Own.Shape[,,]; no sizes, no lower bounds */
+        handle type, 0x3d
+        .byte 3 << 1, 0, 0
+reference: /* Own.Shape[,,]& */
+        handle array, 0x01
+definition: /* flags, no base type, namespace, name, size, packing, not nested */
+        .byte 0, 0
+        number namespace_definition - blob
+        number text_def - blob
+        .byte 0, 0, 0
+nested: /* Own.Def+In */
+        .byte 0, 0, 0
+        number text_in - blob
+        .byte 0, 0
+        number definition - blob
+namespace_definition:
+        .byte 0
+        number text_own - blob
+signature: /* convention, generics, result; one parameter */
+        .byte 0, 0
+        handle type, 0x3d
+        .byte 1 << 1
+        handle type, 0x3d
+signature_mix:
+        .byte 0, 2 << 1
+        handle type, 0x3d
+        .byte 4 << 1
+        handle reference, 0x02
+        handle pointer, 0x32
+        handle nested, 0x3a
+        handle specification, 0x3e
+arguments_mix:
+        .byte 2 << 1
+        handle text_text, 0x1a
+        handle parameter_t, 0x3d
+member: /* Own.Shape.Scale */
+        handle type, 0x3d
+        number text_scale - blob
+        handle signature, 0x2b
+member_mix:
+        handle specification, 0x3e
+        number text_mix - blob
+        handle signature_mix, 0x2b
+instantiation: /* member_mix and its arguments */
+        handle member_mix, 0x27
+        .byte 2 << 1
+        handle text_text, 0x1a
+        handle parameter_t, 0x3d
+method_do: /* flags, implementation flags, name, signature */
+        .byte 0, 0
+        number text_do - blob
+        number signature - blob
+qualified: /* Own.Def.Do */
+        number method_do - blob
+        number definition - blob
 blob_end:
+
+/* Shape.Scale, Mix, and Do twice. */
         .balign 4
 names:
 #if MAJOR == 8
         .long Shape_Scale - .
         .long 0x27 << 24 | (member - blob)
+        .long Plus_Scale - .
+        .long 0x29 << 24 | (instantiation - blob)
+        .long More_Scale - .
+        .long 0x36 << 24 | (qualified - blob)
+        .long Given_Scale - .
+        .long 0x36 << 24 | (qualified - blob)
 #else
-        .long 1
-        .byte 7
+        .long 4
+        .byte 1 | 2 | 4
         .long 0x3d << (32 - KIND_BITS) | (type - blob)
-        .byte (text_scale - blob) << 1
-        .byte (signature - blob) << 1
+        number text_scale - blob
+        number signature - blob
         .long Shape_Scale - .
+        .byte 1 | 2 | 8
+        .long 0x3e << (32 - KIND_BITS) | (specification - blob)
+        number text_mix - blob
+        number signature_mix - blob
+        number arguments_mix - blob
+        .long Plus_Scale - .
+        .byte 1 | 2 | 4 | 0x10 /* hidden */
+        .long 0x3a << (32 - KIND_BITS) | (definition - blob)
+        number text_do - blob
+        number signature - blob
+        .long More_Scale - .
+        .byte 0 /* all as before */
+        .long Given_Scale - .
 #endif
 names_end:
 
@@ -448,18 +579,21 @@ header_end:
         .endm
 
 /* With a RUNTIME_FUNCTION, which a name needs. */
+        .macro named name, body:vararg
         .p2align 4
-        .globl Shape_Scale
-        .seh_proc Shape_Scale
-Shape_Scale:
+        .globl \name
+        .seh_proc \name
+\name:
         .seh_endprologue
-        lea rax, [rdx * 2 + 1]
+        \body
         ret
         .seh_endproc
+        .endm
 
-        method Plus_Scale, lea rax, [rdx + 5]
-        method More_Scale, lea rax, [rdx + 1000]
-        method Given_Scale, lea rax, [rdx + 7]
+        named Shape_Scale, lea rax, [rdx * 2 + 1]
+        named Plus_Scale, lea rax, [rdx + 5]
+        named More_Scale, lea rax, [rdx + 1000]
+        named Given_Scale, lea rax, [rdx + 7]
         method Two_Text, lea rax, [rdx + 30]
         method Two_Fish, lea rax, [rdx + 40]
 unbox_Box_Scale:
@@ -511,6 +645,32 @@ eager_runs:
         .long 0
         .text
 
+#ifdef TRASH
+/* Between stub and look-up: leaves other values in every register that a function may change. */
+        .globl RhpResolveInterfaceMethod
+        .seh_proc RhpResolveInterfaceMethod
+RhpResolveInterfaceMethod:
+        sub rsp, 0x28
+        .seh_stackalloc 0x28
+        .seh_endprologue
+        call true_resolve
+        mov rcx, -1
+        mov rdx, rcx
+        mov r8, rcx
+        mov r9, rcx
+        mov r10, rcx
+        mov r11, rcx
+        pcmpeqd xmm0, xmm0
+        pcmpeqd xmm1, xmm1
+        pcmpeqd xmm2, xmm2
+        pcmpeqd xmm3, xmm3
+        pcmpeqd xmm4, xmm4
+        pcmpeqd xmm5, xmm5
+        add rsp, 0x28
+        ret
+        .seh_endproc
+#endif
+
 /* uint64_t call_interface(object, x, cell): as compiled code calls; the other register is wrong. */
         .p2align 4
         .globl call_interface
@@ -535,8 +695,10 @@ call_plain:
 /* uint64_t call_witness(object, cell): all argument places hold something, and all registers that a
  * call must keep are compared afterwards; 0 in rax when one of them changed. */
         .globl call_witness
+        .globl call_frame
         .seh_proc call_witness
 call_witness:
+call_frame: /* for C, code as a place */
         push rbx
         .seh_pushreg rbx
         push rbp

@@ -200,6 +200,62 @@ separated_catch:
     ret
     .seh_endproc
 
+/* long gs_try(void (*fault)(void), long damage): a catch (...) in a function with a stack cookie at
+ * 0x28, to which damage is added. */
+    .globl gs_try
+    .seh_proc gs_try
+gs_try:
+    .seh_handler __GSHandlerCheck_EH4, @unwind, @except
+    push rbx
+    .seh_pushreg rbx
+    sub rsp, 0x30
+    .seh_stackalloc 0x30
+    .seh_endprologue
+    mov rax, [rip + __security_cookie]
+    xor rax, rsp
+    add rax, rdx
+    mov [rsp + 0x28], rax
+    mov ebx, 5
+gs_begin:
+    CALL(rcx)
+gs_tried:
+    mov ebx, 1000
+gs_on:
+    lea eax, [rbx + 1]
+    add rsp, 0x30
+    pop rbx
+    ret
+    .seh_handlerdata
+    .long gs_info@IMGREL
+    .long 0x28 + 3
+    .text
+    .seh_endproc
+
+/* void gs_plain(long damage): a cookie, no try block; faults. Its frame register counts. */
+    .globl gs_plain
+    .seh_proc gs_plain
+gs_plain:
+    .seh_handler __GSHandlerCheck, @unwind, @except
+    push rbp
+    .seh_pushreg rbp
+    sub rsp, 0x30
+    .seh_stackalloc 0x30
+    lea rbp, [rsp + 0x20]
+    .seh_setframe rbp, 0x20
+    .seh_endprologue
+    mov rax, [rip + __security_cookie]
+    xor rax, rbp
+    add rax, rcx
+    mov [rsp + 0x28], rax
+    CALL(read_nowhere)
+    add rsp, 0x30
+    pop rbp
+    ret
+    .seh_handlerdata
+    .long 0x28 + 3
+    .text
+    .seh_endproc
+
 /* A row for the second piece, chained to the first: the assembler has no word for it. */
     .section .pdata, "dr"
     .p2align 2
@@ -299,6 +355,32 @@ types_ips:
     DISTANCE(types_try + 1, fh4_types)
     NUMBER(4) /* 3 */
     DISTANCE(types_tried, types_try)
+    NUMBER(0)
+
+gs_info:
+    .byte 0x18
+    .long plain_unwind@IMGREL
+    .long gs_tries@IMGREL
+    .long gs_ips@IMGREL
+gs_tries:
+    NUMBER(1)
+    NUMBER(0)
+    NUMBER(0)
+    NUMBER(1)
+    .long gs_handlers@IMGREL
+gs_handlers:
+    NUMBER(1)
+    .byte 0x11
+    NUMBER(0x40)
+    .long separated_catch@IMGREL
+    DISTANCE(gs_on, gs_try)
+gs_ips:
+    NUMBER(3)
+    NUMBER(0)
+    NUMBER(0)
+    DISTANCE(gs_begin + 1, gs_try)
+    NUMBER(1)
+    DISTANCE(gs_tried, gs_begin)
     NUMBER(0)
 
 separated_info:

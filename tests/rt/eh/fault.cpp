@@ -190,6 +190,29 @@ extern "C" NOINLINE void catcher()
     }
 }
 
+namespace
+{
+
+NOINLINE void throw_from_catch()
+{
+    try {
+        raise_int(1);
+    } catch (int number) {
+        raise_int(number + 1);
+    }
+}
+
+} // namespace
+
+extern "C" NOINLINE void out_of_catch()
+{
+    try {
+        throw_from_catch();
+    } catch (int) {
+        note("outer");
+    }
+}
+
 extern "C" void fault_cases()
 {
     begin("fault_read");

@@ -34,6 +34,12 @@ void divide_by_zero(void);
 void undefined_instruction(void);
 void not_canonical(void);
 
+/* Calls function with known values in all registers that it must keep; how many it did not. */
+long keeps_registers(void (*function)(void));
+
+/* Throws out of a catch block, and catches that. */
+void out_of_catch(void);
+
 /* Exceptions from another file. */
 void raise_int_7(void);
 void raise_pointer(void);

@@ -23,6 +23,8 @@ _Noreturn void longjmp(struct rt_jump *jump, int value);
 long fh4_plain(void (*fault)(void));
 long fh4_types(void (*raise)(void));
 long fh4_separated(void (*raise)(void));
+long gs_try(void (*fault)(void), long damage);
+void gs_plain(long damage);
 
 static struct {
     struct host *host;
@@ -100,6 +102,31 @@ int ends_with(void (*function)(void))
     return state.reason;
 }
 
+static void sound(void)
+{
+    gs_plain(0);
+}
+
+static void damaged(void)
+{
+    gs_plain(8);
+}
+
+static void damaged_try(void)
+{
+    gs_try(read_nowhere, 8);
+}
+
+static void cookies(void)
+{
+    begin("gs_sound");
+    note_number(gs_try(read_nowhere, 0));
+    note_number(gs_try(sound, 0));
+    begin("gs_damaged");
+    note_number(ends_with(damaged));
+    note_number(ends_with(damaged_try));
+}
+
 static void caught_fault(void)
 {
     read_nowhere();
@@ -140,7 +167,10 @@ __attribute__((noinline)) void run(void)
     note_number(fh4_types(read_nowhere));
     begin("fh4_separated");
     note_number(fh4_separated(raise_int_7));
+    begin("registers");
+    note_number(keeps_registers(out_of_catch));
     policies();
+    cookies();
     end_cases();
     begin("done");
     put("\n");

@@ -156,6 +156,21 @@ NOINLINE static void collided(void)
     }
 }
 
+/* What was handled inside is over when the outer block's end comes. */
+NOINLINE static void handled_inside(void)
+{
+    __try {
+        __try {
+            read_nowhere();
+        } __except (EXECUTE_HANDLER) {
+            note("handled");
+        }
+    } __finally {
+        note("finally");
+        note_number(_abnormal_termination());
+    }
+}
+
 /* A new exception in the block of an __except is a new exception. */
 NOINLINE static void in_except(void)
 {
@@ -266,6 +281,8 @@ void seh_cases(void)
     parameters();
     begin("seh_finally");
     finallies();
+    begin("seh_inside");
+    handled_inside();
     begin("seh_collided");
     collided();
     begin("seh_in_except");

@@ -67,6 +67,13 @@ struct Right : virtual Root {
 struct Diamond : Left, Right {
 };
 
+// Its table of virtual bases is not the first thing in it.
+struct Virtual : virtual Root {
+    long own;
+    Virtual() : own(11) {}
+    virtual long value() const { return own; }
+};
+
 volatile long zero;
 
 NOINLINE void raise_int(long number)
@@ -199,6 +206,11 @@ NOINLINE void bases()
     try {
         throw Diamond();
     } catch (Root &root) {
+        note_number(root.root);
+    }
+    try {
+        throw Virtual();
+    } catch (Root root) {
         note_number(root.root);
     }
     try {

@@ -16,8 +16,13 @@
 #include "image/image.h"
 #include "image/unwind.h"
 
-#define IMG_EH_MAX_STATES 8192 /* and try blocks, and handlers of one; a limit of ours */
-#define IMG_EH_EMPTY      (-1) /* the state in which there is nothing to undo */
+/* Limits of ours, far above what compilers make: rows of compressed tables are found by counting.
+ */
+#define IMG_EH_MAX_STATES   8192
+#define IMG_EH_MAX_TRIES    1024
+#define IMG_EH_MAX_HANDLERS 128 /* of one try block */
+
+#define IMG_EH_EMPTY (-1) /* the state in which there is nothing to undo */
 
 enum img_eh_kind {
     IMG_EH_UNKNOWN,
