@@ -14,10 +14,12 @@ set(KDA_AGENT_SOURCES
     efi/config_file.c
     efi/console.c
     efi/handlers.c
+    efi/hotkey.c
     efi/leave.c
     efi/libc.c
     efi/line.c
     efi/main.c
+    efi/mcfg.c
     efi/modules.c
     efi/names.c
     efi/next.c

@@ -408,6 +408,11 @@ static void own_int3(void)
     hit(PLACE, 0x80000003);
     go();
     CHECK_EQ_U64(kd_get64(peer.machine.context.rip), PLACE);
+    /* A stop from outside that the debugger did not ask for (a key, an NMI): the same. */
+    peer.exception.uncalled = true;
+    hit(PLACE, 0x80000003);
+    go();
+    CHECK_EQ_U64(kd_get64(peer.machine.context.rip), PLACE);
     peer_close(&peer);
 }
 
@@ -459,6 +464,22 @@ static void gone_with_the_agent(void)
     peer_close(&peer);
 }
 
+static void gone_with_a_fault(void)
+{
+    uint8_t original;
+
+    begin();
+    original = byte_at(PLACE);
+    (void)write_breakpoint(PLACE, 0);
+    (void)write_breakpoint(PLACE, 0);
+    go();
+    CHECK_EQ_U64(byte_at(PLACE), 0xCC);
+    kda_rescue(peer.engine);
+    CHECK_EQ_U64(byte_at(PLACE), original);
+    CHECK(!kda_breakpoint_at(peer.engine, PLACE));
+    peer_close(&peer);
+}
+
 /* The debugger died with breakpoints set, and nobody waits for the program any more. */
 static void nobody_left(void)
 {
@@ -490,4 +511,5 @@ KD_TEST_MAIN({"planted only while running", planted_only_while_running}, {"handl
              {"not handled", not_handled_leaves_all_in_place}, {"trace flag", trace_flag},
              {"hardware, WinDbg", hardware_of_windbg}, {"hardware, radare2", hardware_of_radare2},
              {"arrays", arrays}, {"own int3", own_int3}, {"survive a debugger", survive_a_debugger},
-             {"gone with the agent", gone_with_the_agent}, {"nobody left", nobody_left})
+             {"gone with the agent", gone_with_the_agent}, {"gone with a fault", gone_with_a_fault},
+             {"nobody left", nobody_left})

@@ -52,7 +52,7 @@ static void nothing_given(void)
     CHECK_EQ_U64(options.major, 0x040F);
     CHECK_EQ_U64(options.wait_s, 30);
     CHECK(options.break_at_start);
-    CHECK(!options.stay);
+    CHECK(!options.quiet);
     CHECK_EQ_STR(options.modules, "*");
     CHECK_EQ_STR(options.chain, "");
     CHECK_EQ_U64(options.errors, 0);
@@ -64,7 +64,7 @@ static void each_setting(void)
 
     CHECK(load(&options, "kdagent.efi port=com2 baud=57600 identity=nt build=19041 break=no wait=5 "
                          "message=1000 read=1992 modules=kd*,Shell chain=/efi/os/boot.efi "
-                         "arguments=\"a b=c\" stay=yes "
+                         "arguments=\"a b=c\" hotkey=F5 "
                          "quiet=on"));
     CHECK_EQ_U64(options.io_base, 0x2F8);
     CHECK_EQ_U64(options.baud, 57600);
@@ -77,9 +77,34 @@ static void each_setting(void)
     CHECK_EQ_STR(options.modules, "kd*,Shell");
     CHECK_EQ_STR(options.chain, "\\efi\\os\\boot.efi");
     CHECK_EQ_STR(options.arguments, "a b=c");
-    CHECK(options.stay);
+    CHECK_EQ_U64(options.hotkey, 0x0F); /* SCAN_F5 of the UEFI specification's table */
     CHECK(options.quiet);
     CHECK_EQ_U64(options.errors, 0);
+}
+
+/* Scan codes of the UEFI specification, appendix B. */
+static void hot_keys(void)
+{
+    struct kda_options options = defaults();
+
+    CHECK_EQ_U64(options.hotkey, 0x48); /* pause */
+    CHECK(load(&options, "hotkey=none"));
+    CHECK_EQ_U64(options.hotkey, 0);
+    CHECK(load(&options, "hotkey=F1"));
+    CHECK_EQ_U64(options.hotkey, 0x0B);
+    CHECK(load(&options, "hotkey=f12"));
+    CHECK_EQ_U64(options.hotkey, 0x16);
+    CHECK(load(&options, "hotkey=Pause"));
+    CHECK_EQ_U64(options.hotkey, 0x48);
+    for (unsigned number = 0; number < 200; number++) {
+        char text[20];
+
+        snprintf(text, sizeof text, "hotkey=f%u", number);
+        CHECK_EQ_U64(load(&options, text), number >= 1 && number <= 12);
+    }
+    CHECK(!load(&options, "hotkey=f"));
+    CHECK(!load(&options, "hotkey=f1x"));
+    CHECK_EQ_U64(options.hotkey, 0x16);
 }
 
 static void ports(void)
@@ -153,7 +178,8 @@ static void wrong_values(void)
         "build=65536",
         "chain=boot.efi",
         "chain=",
-        "stay=perhaps",
+        "hotkey=f13",
+        "hotkey=ctrl",
         "quiet=\"\"",
     };
     struct kda_options before = defaults();
@@ -175,17 +201,17 @@ static void error_texts(void)
 {
     struct kda_options options = defaults();
 
-    CHECK(!load(&options, "baud=7 stay=yes prot=com2"));
+    CHECK(!load(&options, "baud=7 quiet=yes prot=com2"));
     CHECK_EQ_STR(options.error, "load options: baud= takes 1200, 2400, 4800, 9600, 19200, 38400, "
                                 "57600, 115200");
     CHECK_EQ_U64(options.errors, 2);
-    CHECK(options.stay);
+    CHECK(options.quiet);
     options = defaults();
     CHECK(!file(&options, "# settings\n\nport=com2\nprot = com2\nbaud=9600\n"));
     CHECK_EQ_STR(
         options.error,
         "\\kdagent.cfg line 4: no setting \"prot\"; there are port, baud, identity, build, "
-        "break, wait, message, read, modules, chain, arguments, stay, quiet");
+        "break, wait, message, read, modules, chain, arguments, hotkey, quiet");
     CHECK_EQ_U64(options.io_base, 0x2F8);
     CHECK_EQ_U64(options.baud, 9600);
     options = defaults();
@@ -211,21 +237,21 @@ static void too_long(void)
 
     memset(text, 'x', sizeof text);
     memcpy(text, "chain=\\", 7);
-    memcpy(text + 600, " stay=yes", 10);
+    memcpy(text + 600, " quiet=yes", 11);
     CHECK(!load(&options, text));
     CHECK_EQ_U64(options.errors, 1);
-    CHECK(options.stay);
+    CHECK(options.quiet);
     CHECK_EQ_STR(options.chain, "");
 
     options = defaults();
     memset(text, ' ', sizeof text);
-    memcpy(text, "stay=yes", 8);
+    memcpy(text, "quiet=yes", 9);
     text[2049] = 0;
     CHECK(!load(&options, text));
-    CHECK(!options.stay);
+    CHECK(!options.quiet);
     text[2048] = 0;
     CHECK(load(&options, text));
-    CHECK(options.stay);
+    CHECK(options.quiet);
 
     /* 255 characters fit, 256 do not. */
     options = defaults();
@@ -242,46 +268,47 @@ static void binary_load_options(void)
 {
     /* What firmware hands over for boot entries it made itself: a GUID. */
     static const uint16_t guid[] = {0xF5A5, 0xCBE9, 0x2FE0, 0x4E20, 0x7D9A, 0x0001, 0x0203, 0x0405};
-    static const uint16_t control[] = {'s', 't', 'a', 'y', '=', 'y', 'e', 's', 7};
+    static const uint16_t control[] = {'q', 'u', 'i', 'e', 't', '=', 'y', 'e', 's', 7};
     struct kda_options options = defaults();
 
     CHECK(!kda_options_load(&options, UNITS(guid)));
     CHECK_EQ_STR(options.error, "load options: ignored: this is not text");
     CHECK(!kda_options_load(&options, UNITS(control)));
-    CHECK(!options.stay);
-    CHECK(kda_options_load(&options, control, 8));
-    CHECK(options.stay);
+    CHECK(!options.quiet);
+    CHECK(kda_options_load(&options, control, 9));
+    CHECK(options.quiet);
     CHECK(kda_options_load(&options, NULL, 0));
 }
 
 static void file_forms(void)
 {
-    static const uint8_t utf16[] = {
-        0xFF, 0xFE, 's', 0, 't', 0, 'a', 0, 'y', 0, ' ', 0, '=', 0, 'y', 0, 'e', 0, 's', 0, '\r', 0,
-        '\n', 0,    'b', 0, 'a', 0, 'u', 0, 'd', 0, '=', 0, '9', 0, '6', 0, '0', 0, '0', 0, 0x20};
+    static const uint8_t utf16[] = {0xFF, 0xFE, 'q', 0, 'u', 0, 'i', 0, 'e', 0, 't',  0,
+                                    ' ',  0,    '=', 0, 'y', 0, 'e', 0, 's', 0, '\r', 0,
+                                    '\n', 0,    'b', 0, 'a', 0, 'u', 0, 'd', 0, '=',  0,
+                                    '9',  0,    '6', 0, '0', 0, '0', 0, 0x20};
     struct kda_options options = defaults();
 
     CHECK(kda_options_file(&options, "f", utf16, sizeof utf16));
-    CHECK(options.stay);
+    CHECK(options.quiet);
     CHECK_EQ_U64(options.baud, 9600);
     options = defaults();
-    CHECK(file(&options, "\xEF\xBB\xBFstay=yes\r\n; note\r\n\t # note\r\n  wait =  7  \r\n"
+    CHECK(file(&options, "\xEF\xBB\xBFquiet=yes\r\n; note\r\n\t # note\r\n  wait =  7  \r\n"
                          "chain = \\My OS\\boot loader.efi  "));
-    CHECK(options.stay);
+    CHECK(options.quiet);
     CHECK_EQ_U64(options.wait_s, 7);
     CHECK_EQ_STR(options.chain, "\\My OS\\boot loader.efi");
 }
 
 static void hostile_files(void)
 {
-    static const uint8_t with_nul[] = {'s',  't', 'a', 'y', '=', 'y', 'e', 's', 0,   'x',
+    static const uint8_t with_nul[] = {'q',  'u', 'i', 'e', 't', '=', 'y', 'e', 's', 0,  'x',
                                        '\n', 'b', 'a', 'u', 'd', '=', '9', '6', '0', '0'};
     static uint8_t large[16385];
     char line[1200];
     struct kda_options options = defaults();
 
     CHECK(!kda_options_file(&options, "f", with_nul, sizeof with_nul));
-    CHECK(!options.stay);
+    CHECK(!options.quiet);
     CHECK_EQ_U64(options.baud, 9600);
     memset(large, '\n', sizeof large);
     CHECK(!kda_options_file(&options, "f", large, 16385));
@@ -392,7 +419,8 @@ static void to_utf16(void)
     }
 }
 
-KD_TEST_MAIN({"nothing given", nothing_given}, {"each setting", each_setting}, {"ports", ports},
+KD_TEST_MAIN({"nothing given", nothing_given}, {"each setting", each_setting},
+             {"hot keys", hot_keys}, {"ports", ports},
              {"identities and waits", identities_and_waits}, {"wrong values", wrong_values},
              {"error texts", error_texts}, {"quotes", quotes}, {"too long", too_long},
              {"binary load options", binary_load_options}, {"forms of files", file_forms},

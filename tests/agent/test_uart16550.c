@@ -18,7 +18,8 @@
 
 struct chip {
     bool missing, stuck, deaf_loop;
-    unsigned chatter; /* bytes of the other side that come before anything else */
+    unsigned chatter;  /* bytes of the other side that come before anything else */
+    unsigned overruns; /* so often they come faster than they are read: what was sent is lost */
     uint8_t registers[8];
     uint8_t divisor[2];
     uint8_t received[64];
@@ -65,7 +66,11 @@ static void put(void *self, unsigned index, uint8_t value)
     } else if (index == DATA && chip->registers[MCR] & 0x10) {
         for (; chip->chatter > 0; chip->chatter--)
             arrive(chip, 'i');
-        if (!chip->deaf_loop)
+        for (unsigned i = 0; chip->overruns > 0 && i < 16; i++)
+            arrive(chip, 'i');
+        if (chip->overruns > 0)
+            chip->overruns--;
+        else if (!chip->deaf_loop)
             arrive(chip, value);
     } else if (index == DATA) {
         if (chip->sent_size < sizeof chip->sent)
@@ -151,6 +156,19 @@ static void works_while_the_other_side_sends(void)
     }
 }
 
+/* The FIFO of 16 bytes is full of them when the pattern is sent: once, or each time. */
+static void works_while_the_other_side_floods(void)
+{
+    for (unsigned overruns = 1; overruns < 20; overruns++) {
+        struct chip chip = {.overruns = overruns};
+        struct uart uart = {.ops = &ops, .self = &chip};
+
+        CHECK_EQ_U64(uart_open(&uart, 115200), UART_OK);
+        CHECK_EQ_U64(chip.registers[MCR] & 0x10, 0);
+        CHECK_EQ_U64(chip.received_size, 0);
+    }
+}
+
 static void sends_and_receives(void)
 {
     struct chip chip = {.time = 0};
@@ -178,4 +196,5 @@ static void sends_and_receives(void)
 KD_TEST_MAIN({"opens at 115200", opens_at_115200}, {"divisors", divides_as_the_data_sheet_says},
              {"what is wrong", tells_what_is_wrong},
              {"other side sends", works_while_the_other_side_sends},
+             {"other side floods", works_while_the_other_side_floods},
              {"sends and receives", sends_and_receives})

@@ -62,18 +62,21 @@ class Machine:
     uart     what COM1 is: a chardev as QEMU writes it; by default a socket, self.uart, that one
              program at a time may connect to
     extra    more of QEMU's own arguments; they must be the same for a saved machine
+    firmware None: the BIOS that comes with QEMU
     """
 
-    def __init__(self, *, kernel=None, esp=None, uart=None, memory=64, saved=None, extra=()):
+    def __init__(self, *, kernel=None, esp=None, uart=None, memory=64, saved=None, extra=(),
+                 firmware=FIRMWARE):
         self.folder = Path(tempfile.mkdtemp(prefix="kdboot"))
         self.uart = self.folder / "uart"
         self.log = (self.folder / "qemu.log").open("w+")
         uart = uart or f"socket,path={self.uart},server=on,wait=off"
         command = [QEMU, "-accel", "tcg", "-machine", "q35", "-m", str(memory), "-nodefaults",
                    "-no-user-config", "-display", "none",
-                   "-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE}",
                    "-chardev", uart + ",id=kd", "-serial", "chardev:kd",
                    "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off", *map(str, extra)]
+        if firmware:
+            command += ["-drive", f"if=pflash,format=raw,readonly=on,file={firmware}"]
         if kernel:
             command += ["-kernel", str(self._padded(kernel))]
         if esp:
@@ -86,7 +89,7 @@ class Machine:
         try:
             self._connect()
             if saved:
-                self._wait_status("running", "paused", "prelaunch", "postmigrate")
+                self.wait_status("running", "paused", "prelaunch", "postmigrate")
                 self.resume()
         except BaseException:
             self.close()
@@ -147,7 +150,7 @@ class Machine:
         """A line of QEMU's own monitor: "info registers"."""
         return self.qmp("human-monitor-command", **{"command-line": line})
 
-    def _wait_status(self, *wanted):
+    def wait_status(self, *wanted):
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             status = self.qmp("query-status")["status"]
@@ -172,7 +175,8 @@ class Machine:
         """{"RAX": 0x1, "RIP": ..., "CR3": ..., "XMM00": ...} as the emulator has them."""
         text = self.monitor("info registers")
         pairs = re.findall(r"\b([A-Z][A-Z0-9]{1,4}) *=([0-9a-f]{4,32})\b", text)
-        return {name: int(value, 16) for name, value in pairs}
+        pairs += re.findall(r"\b(XMM\d\d)=([0-9a-f]{16} [0-9a-f]{16})\b", text)  # over the halves
+        return {name: int(value.replace(" ", ""), 16) for name, value in pairs}
 
     def memory(self, address: int, size: int) -> bytes:
         """Physical memory as the emulator has it."""

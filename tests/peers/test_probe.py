@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """probe.py sends a stopped target some 170 requests and link faults and writes down what comes
 back; probediff.py compares that with what Microsoft's own target, the Windows boot manager,
-answered. A difference that docs/agent-answers.md does not list fails, and a listed one that is gone.
+answered. A difference that docs/agent-answers.md does not list fails, and so does a listed one
+that is gone.
 
 KDLENS_PROBE          folder of probe.py and probediff.py; else ../shared/tools/kd-probe
 KDLENS_CAPTURES       folder of the boot manager's answers; else ../shared/captures

@@ -12,27 +12,62 @@ struct agent agent;
 #define VECTOR_DB  1u
 #define VECTOR_NMI 2u
 
-static struct kda_exception breakpoint_at(uint64_t address)
-{
-    struct kda_exception exception = {
-        .code = KD_NT(STATUS_BREAKPOINT), .address = address, .count = 1, .first_chance = true};
+static const char nmi_text[] = "kdagent: stopped by an NMI\n";
 
-    return exception;
+static void print_line(const char *text)
+{
+    size_t size = 0;
+
+    while (text[size])
+        size++;
+    (void)kda_print(agent.engine, text, size);
 }
 
-/* A break-in, whether the debugger asked for it or an NMI did: where the program happens to be. */
-static void stop_here(const struct x64_frame *frame)
+static enum kda_outcome stop(const struct kda_exception *exception)
 {
-    struct kda_exception exception = breakpoint_at(frame->rip);
+    enum kda_outcome outcome;
+
+    agent.faulted = false;
+    outcome = kda_stop(agent.engine, exception);
+    /* What an NMI meanwhile asked for was there already. */
+    (void)x64_take_nmi();
+    return outcome;
+}
+
+/* A break-in, whoever asked for it: where the program happens to be. why: a line for the debugger's
+ * user, who did not ask; or NULL. */
+static void stop_here(const struct x64_frame *frame, const char *why)
+{
+    const struct kda_exception exception = {.code = KD_NT(STATUS_BREAKPOINT),
+                                            .address = frame->rip,
+                                            .count = 1,
+                                            .first_chance = true,
+                                            .uncalled = true};
 
     agent_modules_sync();
-    (void)kda_stop(agent.engine, &exception);
+    if (why)
+        print_line(why);
+    (void)stop(&exception);
+}
+
+/* After a fault of the engine the debugger may wait for a reply that never comes: a stop shows it
+ * where it is. */
+static void look(const struct x64_frame *frame)
+{
+    bool wanted = kda_poll(agent.engine);
+
+    if (x64_take_nmi())
+        stop_here(frame, nmi_text);
+    else if (agent_key_pressed())
+        stop_here(frame, "kdagent: stopped by the hot key\n");
+    else if (wanted || agent.faulted)
+        stop_here(frame, NULL);
 }
 
 static enum x64_verdict on_tick(struct x64_frame *frame)
 {
-    if (!agent_count_tick((unsigned)frame->vector) && agent.running && kda_poll(agent.engine))
-        stop_here(frame);
+    if (!agent_count_tick((unsigned)frame->vector) && agent.running)
+        look(frame);
     return X64_CHAIN;
 }
 
@@ -66,10 +101,10 @@ static enum x64_verdict on_exception(struct x64_frame *frame)
     }
     x64_describe(frame, &exception);
     agent_modules_sync();
-    outcome = kda_stop(agent.engine, &exception);
+    outcome = stop(&exception);
     if (outcome == KDA_NOT_HANDLED && exception.first_chance) {
         exception.first_chance = false;
-        outcome = kda_stop(agent.engine, &exception);
+        outcome = stop(&exception);
     }
     if (outcome == KDA_HANDLED) {
         frame->dr6 = X64_DR6_RESET;
@@ -88,7 +123,7 @@ static enum x64_verdict on_event(void *self, struct x64_frame *frame)
     if (!agent.running)
         return X64_CHAIN;
     if (frame->vector == VECTOR_NMI) {
-        stop_here(frame);
+        stop_here(frame, nmi_text);
         return X64_RESUME;
     }
     return on_exception(frame);
@@ -109,8 +144,9 @@ static void put_hex(char *out, uint64_t value)
         out[i] = "0123456789abcdef"[value >> (60 - 4 * i) & 0xF];
 }
 
-/* A defect of the engine: it starts anew with an empty breakpoint table and says what happened.
- * Fields of the text are overwritten in place. */
+/* A defect of the engine, or of a program's handler that it called: it starts anew without
+ * breakpoints, and says what happened. A fault in here takes the hooks out (dispatch.c). Fields of
+ * the text are overwritten in place. */
 static bool on_engine_fault(void *self, const struct x64_frame *frame)
 {
     static char text[] = "kdagent: fault in the engine, vector 0000000000000000 at "
@@ -118,6 +154,7 @@ static bool on_engine_fault(void *self, const struct x64_frame *frame)
     const size_t vector = 37, at = vector + 20, address = at + 26;
 
     (void)self;
+    kda_rescue(agent.engine);
     if (!agent_start_engine())
         return false;
     agent_modules_refill();
@@ -125,7 +162,8 @@ static bool on_engine_fault(void *self, const struct x64_frame *frame)
     put_hex(text + at, frame->rip);
     put_hex(text + address, frame->cr2);
     kda_announce(agent.engine);
-    (void)kda_print(agent.engine, text, sizeof text - 1);
+    print_line(text);
+    agent.faulted = true;
     return true;
 }
 
@@ -166,14 +204,14 @@ static void do_break(struct kda_engine *engine, void *argument)
 {
     (void)engine;
     (void)argument;
-    stop_here(x64_current());
+    stop_here(x64_current(), NULL);
 }
 
 static void do_poll(struct kda_engine *engine, void *argument)
 {
+    (void)engine;
     (void)argument;
-    if (kda_poll(engine))
-        stop_here(x64_current());
+    look(x64_current());
 }
 
 void agent_break_here(void)

@@ -34,6 +34,13 @@ struct agent_line {
     uint64_t base;
 };
 
+/* A key that stops the program; pressed is set by an event and taken by a tick. */
+struct agent_key {
+    EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL *input; /* NULL: none is watched */
+    void *registration;
+    volatile bool pressed;
+};
+
 /* One image as the loader list of the engine has it. */
 struct agent_module {
     uint64_t base;
@@ -49,6 +56,7 @@ struct agent {
 
     struct agent_line line;
     struct agent_console console;
+    struct agent_key key;
 
     struct kda_config config;
     struct kda_target machine; /* the processor */
@@ -69,7 +77,7 @@ struct agent {
     EFI_EVENT image_event;
     void *image_registration;
     EFI_EVENT exit_event;
-    bool engine_failed;
+    bool faulted; /* the engine began anew, and its debugger has yet to see a stop */
     bool running;
 };
 
@@ -93,6 +101,12 @@ void agent_console_take(void);
 void agent_console_give_back(void);
 void agent_say(const char *text);
 
+/* hotkey.c */
+void agent_watch_key(void);
+void agent_forget_key(void);
+/* Once for each time. */
+bool agent_key_pressed(void);
+
 /* ticks.c */
 void agent_measure_clock(void);
 void agent_find_ticks(void);
@@ -115,6 +129,7 @@ void agent_name_image(const EFI_LOADED_IMAGE_PROTOCOL *image, bool services,
 
 /* ranges.c */
 void agent_read_ranges(void);
+void agent_find_pci(void);
 void *agent_configuration_table(const EFI_GUID *guid);
 
 /* leave.c */

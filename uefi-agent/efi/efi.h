@@ -101,6 +101,30 @@ typedef struct EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL {
     (struct EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL *This, const CHAR16 *String);
 } EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL;
 
+typedef struct {
+    uint16_t ScanCode;
+    CHAR16 UnicodeChar;
+} EFI_INPUT_KEY;
+
+/* Shift and toggle state 0: whatever they are. */
+typedef struct {
+    EFI_INPUT_KEY Key;
+    uint32_t KeyShiftState;
+    uint8_t KeyToggleState;
+} EFI_KEY_DATA;
+
+typedef struct EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL {
+    void *Reset;
+    void *ReadKeyStrokeEx;
+    EFI_EVENT WaitForKeyEx;
+    void *SetState;
+    EFI_STATUS(EFIAPI *RegisterKeyNotify)
+    (struct EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL *This, EFI_KEY_DATA *KeyData,
+     EFI_STATUS(EFIAPI *KeyNotificationFunction)(EFI_KEY_DATA *KeyData), void **NotifyHandle);
+    EFI_STATUS(EFIAPI *UnregisterKeyNotify)
+    (struct EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL *This, void *NotificationHandle);
+} EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL;
+
 typedef void(EFIAPI *EFI_EVENT_NOTIFY)(EFI_EVENT Event, void *Context);
 
 #define EVT_TIMER                         UINT32_C(0x80000000)
@@ -134,7 +158,9 @@ typedef struct {
     EFI_STATUS(EFIAPI *AllocatePages)
     (EFI_ALLOCATE_TYPE Type, EFI_MEMORY_TYPE MemoryType, UINTN Pages, uint64_t *Memory);
     EFI_STATUS(EFIAPI *FreePages)(uint64_t Memory, UINTN Pages);
-    void *GetMemoryMap;
+    EFI_STATUS(EFIAPI *GetMemoryMap)
+    (UINTN *MemoryMapSize, void *MemoryMap, UINTN *MapKey, UINTN *DescriptorSize,
+     uint32_t *DescriptorVersion);
     EFI_STATUS(EFIAPI *AllocatePool)(EFI_MEMORY_TYPE PoolType, UINTN Size, void **Buffer);
     EFI_STATUS(EFIAPI *FreePool)(void *Buffer);
     EFI_STATUS(EFIAPI *CreateEvent)
@@ -168,7 +194,7 @@ typedef struct {
     (EFI_HANDLE ImageHandle, UINTN *ExitDataSize, CHAR16 **ExitData);
     void *Exit;
     EFI_STATUS(EFIAPI *UnloadImage)(EFI_HANDLE ImageHandle);
-    void *ExitBootServices;
+    EFI_STATUS(EFIAPI *ExitBootServices)(EFI_HANDLE ImageHandle, UINTN MapKey);
     void *GetNextMonotonicCount;
     EFI_STATUS(EFIAPI *Stall)(UINTN Microseconds);
     EFI_STATUS(EFIAPI *SetWatchdogTimer)
@@ -199,6 +225,24 @@ typedef struct {
     void *CreateEventEx;
 } EFI_BOOT_SERVICES;
 
+typedef enum { EfiResetCold, EfiResetWarm, EfiResetShutdown } EFI_RESET_TYPE;
+
+typedef struct {
+    EFI_TABLE_HEADER Hdr;
+    void *GetTime;
+    void *SetTime;
+    void *GetWakeupTime;
+    void *SetWakeupTime;
+    void *SetVirtualAddressMap;
+    void *ConvertPointer;
+    void *GetVariable;
+    void *GetNextVariableName;
+    void *SetVariable;
+    void *GetNextHighMonotonicCount;
+    void(EFIAPI *ResetSystem)(EFI_RESET_TYPE ResetType, EFI_STATUS ResetStatus, UINTN DataSize,
+                              void *ResetData);
+} EFI_RUNTIME_SERVICES;
+
 typedef struct {
     EFI_GUID VendorGuid;
     void *VendorTable;
@@ -214,7 +258,7 @@ typedef struct {
     EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL *ConOut;
     EFI_HANDLE StandardErrorHandle;
     EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL *StdErr;
-    void *RuntimeServices;
+    EFI_RUNTIME_SERVICES *RuntimeServices;
     EFI_BOOT_SERVICES *BootServices;
     UINTN NumberOfTableEntries;
     EFI_CONFIGURATION_TABLE *ConfigurationTable;
@@ -329,17 +373,22 @@ typedef struct {
     {0x09576E91, 0x6D3F, 0x11D2, {0x8E, 0x39, 0x00, 0xA0, 0xC9, 0x69, 0x72, 0x3B}}
 #define EFI_SERIAL_IO_PROTOCOL_GUID \
     {0xBB25CF6F, 0xF1D4, 0x11D2, {0x9A, 0x0C, 0x00, 0x90, 0x27, 0x3F, 0xC1, 0xFD}}
+#define EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID \
+    {0xDD9E7534, 0x7762, 0x4698, {0x8C, 0x14, 0xF5, 0x85, 0x17, 0xA6, 0x25, 0xAA}}
 #define EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID \
     {0x964E5B22, 0x6459, 0x11D2, {0x8E, 0x39, 0x00, 0xA0, 0xC9, 0x69, 0x72, 0x3B}}
 #define EFI_FIRMWARE_VOLUME2_PROTOCOL_GUID \
     {0x220E73B6, 0x6BDB, 0x4413, {0x84, 0x05, 0xB9, 0x74, 0xB1, 0x08, 0x61, 0x9A}}
 #define EFI_DEBUG_IMAGE_INFO_TABLE_GUID \
     {0x49152E77, 0x1ADA, 0x4764, {0xB7, 0xA2, 0x7A, 0xFE, 0xFE, 0xD9, 0x5E, 0x8B}}
+#define EFI_ACPI_20_TABLE_GUID \
+    {0x8868E871, 0xE4F1, 0x11D3, {0xBC, 0x22, 0x00, 0x80, 0xC7, 0x3C, 0x88, 0x81}}
 #define EFI_DXE_SERVICES_TABLE_GUID \
     {0x05AD34BA, 0x6F02, 0x4214, {0x95, 0x2E, 0x4D, 0xA0, 0x39, 0x8E, 0x2B, 0xB9}}
 /* clang-format on */
 
 _Static_assert(sizeof(EFI_GUID) == 16, "GUID");
+_Static_assert(sizeof(EFI_KEY_DATA) == 12, "key data");
 _Static_assert(offsetof(EFI_SYSTEM_TABLE, ConOut) == 64, "ConOut");
 _Static_assert(offsetof(EFI_SYSTEM_TABLE, BootServices) == 96, "BootServices");
 _Static_assert(sizeof(EFI_SYSTEM_TABLE) == 120, "system table");
@@ -348,6 +397,9 @@ _Static_assert(offsetof(EFI_BOOT_SERVICES, HandleProtocol) == 152, "HandleProtoc
 _Static_assert(offsetof(EFI_BOOT_SERVICES, StartImage) == 208, "StartImage");
 _Static_assert(offsetof(EFI_BOOT_SERVICES, Stall) == 248, "Stall");
 _Static_assert(offsetof(EFI_BOOT_SERVICES, LocateHandleBuffer) == 312, "LocateHandleBuffer");
+_Static_assert(offsetof(EFI_RUNTIME_SERVICES, ResetSystem) == 104, "ResetSystem");
+_Static_assert(offsetof(EFI_BOOT_SERVICES, GetMemoryMap) == 56, "GetMemoryMap");
+_Static_assert(offsetof(EFI_BOOT_SERVICES, ExitBootServices) == 232, "ExitBootServices");
 _Static_assert(sizeof(EFI_BOOT_SERVICES) == 376, "boot services");
 _Static_assert(offsetof(EFI_LOADED_IMAGE_PROTOCOL, ImageBase) == 64, "ImageBase");
 _Static_assert(sizeof(EFI_LOADED_IMAGE_PROTOCOL) == 96, "loaded image");

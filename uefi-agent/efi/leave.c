@@ -47,6 +47,7 @@ void agent_leave(void)
     if (agent.exit_event)
         agent.services->CloseEvent(agent.exit_event);
     agent_modules_stop();
+    agent_forget_key();
     agent_forget_ticks();
     agent_line_close();
     agent_console_give_back();

@@ -110,6 +110,7 @@ static void run(void *tss)
     start_engine();
     agent_read_ranges();
     agent_hook(tss);
+    agent_find_pci();
     agent_find_ticks();
     agent_modules_list();
     agent_line_drain();
@@ -117,6 +118,7 @@ static void run(void *tss)
     agent_modules_start();
     kda_publish(agent.services, &agent.protocol, &agent.protocol_handle);
     agent_watch_exit();
+    agent_watch_key();
     if (agent.options.break_at_start)
         agent_break_here();
 }

@@ -30,6 +30,12 @@ static const struct word bool_words[] = {{"yes", 1}, {"no", 0},   {"on", 1},
                                          {"off", 0}, {"true", 1}, {"false", 0},
                                          {"1", 1},   {"0", 0},    {NULL, 0}};
 static const struct word wait_words[] = {{"forever", KDA_WAIT_FOREVER}, {NULL, 0}};
+/* Scan codes: UEFI 2.10, appendix B. */
+#define SCAN_PAUSE 0x48u
+static const struct word key_words[] = {
+    {"none", 0},  {"pause", SCAN_PAUSE}, {"f1", 0x0B},  {"f2", 0x0C},  {"f3", 0x0D},
+    {"f4", 0x0E}, {"f5", 0x0F},          {"f6", 0x10},  {"f7", 0x11},  {"f8", 0x12},
+    {"f9", 0x13}, {"f10", 0x14},         {"f11", 0x15}, {"f12", 0x16}, {NULL, 0}};
 static const uint32_t bauds[] = {1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 0};
 
 static const struct word *find_word(const struct word *words, const char *text)
@@ -203,9 +209,13 @@ static bool set_break(struct kda_options *options, const char *text)
     return set_bool(&options->break_at_start, text);
 }
 
-static bool set_stay(struct kda_options *options, const char *text)
+static bool set_hotkey(struct kda_options *options, const char *text)
 {
-    return set_bool(&options->stay, text);
+    const struct word *word = find_word(key_words, text);
+
+    if (word)
+        options->hotkey = (uint16_t)word->value;
+    return word != NULL;
 }
 
 static bool set_quiet(struct kda_options *options, const char *text)
@@ -273,7 +283,7 @@ static const struct setting settings[] = {
     {"modules", set_modules, "all, none, NAME,NAME... with * and ?; up to 255 characters"},
     {"chain", set_chain, "none, \\PATH\\OF\\IMAGE.EFI; up to 255 characters"},
     {"arguments", set_arguments, "load options of the image to start next; up to 255 characters"},
-    {"stay", set_stay, "yes, no"},
+    {"hotkey", set_hotkey, "none, pause, f1 to f12"},
     {"quiet", set_quiet, "yes, no"},
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
@@ -289,6 +299,7 @@ void kda_options_default(struct kda_options *options)
         .break_at_start = true,
         .wait_s = 30,
         .message_ms = 200,
+        .hotkey = SCAN_PAUSE,
         .modules = "*",
     };
 }

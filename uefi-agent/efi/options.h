@@ -40,7 +40,7 @@ struct kda_options {
     uint32_t wait_s; /* seconds a stop waits for a debugger that never answered; 0: not at all */
     uint32_t message_ms; /* how long a print waits for a debugger that never answered */
     uint32_t max_read;   /* payload bytes of one memory reply; 0: the protocol's maximum */
-    bool stay;           /* remain resident after ExitBootServices */
+    uint16_t hotkey;     /* UEFI's scan code of the key that stops the program; 0: none */
     bool quiet;          /* nothing on the firmware's console */
 
     /* Images reported to the debugger: patterns with * and ?, separated by commas, compared with

@@ -1,11 +1,14 @@
-/* ranges.c - which physical addresses exist, from the firmware's memory space map.
+/* ranges.c - which physical addresses exist, and what of them is PCI configuration space.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  */
 #include "agent_state.h"
+#include "mcfg.h"
 #include "x64.h"
 
 static const EFI_GUID dxe_services_guid = EFI_DXE_SERVICES_TABLE_GUID;
+
+static const EFI_GUID acpi_guid = EFI_ACPI_20_TABLE_GUID;
 
 static bool same_guid(const EFI_GUID *a, const EFI_GUID *b)
 {
@@ -40,6 +43,16 @@ static bool add(struct x64_range *ranges, size_t *count,
     ranges[*count] = (struct x64_range){descriptor->BaseAddress, end, device};
     ++*count;
     return true;
+}
+
+/* Without the ACPI table the 256 bytes that ports lead to are all there is. */
+void agent_find_pci(void)
+{
+    const void *root = agent_configuration_table(&acpi_guid);
+    struct kda_mcfg mcfg;
+
+    if (root && kda_mcfg_read(&agent.machine, (uint64_t)(uintptr_t)root, &mcfg))
+        x64_set_pci(mcfg.base, mcfg.first_bus, mcfg.last_bus);
 }
 
 /* Without the map, or with one that is too long, everything is taken to exist. */

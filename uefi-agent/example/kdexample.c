@@ -11,6 +11,7 @@
 
 #include "kdagent_protocol.h"
 
+#include "exitboot.h"
 #include "faults.h"
 
 #define EXPORTED __attribute__((used))
@@ -21,6 +22,7 @@
 #define WINDOW_BASE   UINT64_C(0xFFFFA00000000000)
 #define ABSENT        UINT64_C(0xFFFFFFFF80000000) /* no firmware maps memory here */
 #define NOT_CANONICAL UINT64_C(0x8000000000000000)
+#define COM1          0x3F8u
 
 EXPORTED volatile uint32_t KdExampleCounter; /* ticks so far */
 EXPORTED volatile uint32_t KdExampleStop;    /* ends "spin" when the debugger sets it */
@@ -278,6 +280,15 @@ static void do_float(struct example *example, uint64_t number)
     tell(example, "floating point fault survived", 0);
 }
 
+/* Comes back only with an error. */
+static void do_exit_boot(struct example *example, uint64_t number)
+{
+    EFI_STATUS status =
+        KdExampleExitBoot(example->image, example->table, (uint16_t)(number ? number : COM1), tick);
+
+    tell(example, "exit boot services", status);
+}
+
 static void do_quit(struct example *example, uint64_t number)
 {
     (void)number;
@@ -311,6 +322,7 @@ static const struct word words[] = {
     {"selector", do_selector, "loads a segment register with a wild selector"},
     {"stack", do_stack, "pushes with rsp not canonical (double fault)"},
     {"float", do_float, "SSE division by zero, not masked"},
+    {"exitboot", do_exit_boot, "=PORT: ends boot services, writes to that UART, resets"},
     {"help", do_help, "this list"},
     {"quit", do_quit, "ends the program"},
 };
@@ -433,6 +445,18 @@ static EFI_STATUS EFIAPI counter_command(void *context, const CHAR16 *arguments,
     return EFI_SUCCESS;
 }
 
+/* The debugger's command "wild": a handler with a defect. */
+static EFI_STATUS EFIAPI wild_command(void *context, const CHAR16 *arguments, CHAR16 *answer,
+                                      UINTN room)
+{
+    (void)context;
+    (void)arguments;
+    (void)answer;
+    (void)room;
+    KdExampleWriteFault(ABSENT);
+    return EFI_SUCCESS;
+}
+
 static UINTN EFIAPI window_read(void *context, KDAGENT_UINT64 offset, void *bytes, UINTN size)
 {
     uint8_t *out = bytes;
@@ -460,6 +484,8 @@ static void add_handlers(struct example *example)
         KdExampleWindow[i] = (uint8_t)(i ^ 0x5A);
     example->agent->AddCommand(example->agent, u"counter", u"[NUMBER]: shows or sets the counter",
                                counter_command, example);
+    example->agent->AddCommand(example->agent, u"wild", u": faults in the agent's own time",
+                               wild_command, example);
     example->agent->AddMemory(example->agent, WINDOW_BASE, PAGE, window_read, window_write,
                               example);
 }
@@ -468,6 +494,7 @@ static void add_handlers(struct example *example)
 static void remove_handlers(struct example *example)
 {
     example->agent->RemoveMemory(example->agent, WINDOW_BASE);
+    example->agent->RemoveCommand(example->agent, u"wild");
     example->agent->RemoveCommand(example->agent, u"counter");
 }
 

@@ -30,7 +30,8 @@ enum uart_register {
 
 /* A byte takes 1.1 ms at 9600 baud; the loop has no line to wait for. */
 #define UART_LOOP_US    UINT64_C(20000)
-#define UART_LOOP_BYTES 64u /* of the other side, after which the UART counts as in use */
+#define UART_LOOP_BYTES 64u /* of the other side in one try */
+#define UART_LOOP_TRIES 4u
 
 static uint8_t get(const struct uart *uart, unsigned index)
 {
@@ -78,18 +79,39 @@ static void set_divisor(const struct uart *uart, unsigned divisor)
     put(uart, UART_LINE, UART_LCR_8N1);
 }
 
-/* Bytes of the other side may come in between: they show that the receiver works as well, only not
- * that the sender does. So the pattern is looked for behind them, and missed only in silence. */
-static bool loop_returns(const struct uart *uart, uint8_t pattern)
+enum loop {
+    LOOP_RETURNS, /* what was sent came back */
+    LOOP_BUSY,    /* only bytes of the other side came: the receiver works, the line is in use */
+    LOOP_SILENT,
+};
+
+/* Real UARTs shut the line off while they loop, emulated ones let its bytes in: then they stand
+ * before the pattern, or fill the FIFO so that the pattern is lost. */
+static enum loop try_loop(const struct uart *uart, uint8_t pattern)
 {
+    put(uart, UART_FIFO, UART_FCR_ON);
     put(uart, UART_DATA, pattern);
     for (unsigned i = 0; i < UART_LOOP_BYTES; i++) {
         if (!wait_status(uart, UART_LSR_READY, UART_LOOP_US))
-            return false;
+            return i > 0 ? LOOP_BUSY : LOOP_SILENT;
         if (get(uart, UART_DATA) == pattern)
-            return true;
+            return LOOP_RETURNS;
     }
-    return true;
+    return LOOP_BUSY;
+}
+
+static bool loop_returns(const struct uart *uart, uint8_t pattern)
+{
+    bool busy = false;
+
+    for (unsigned i = 0; i < UART_LOOP_TRIES; i++) {
+        enum loop result = try_loop(uart, pattern);
+
+        if (result == LOOP_RETURNS)
+            return true;
+        busy = busy || result == LOOP_BUSY;
+    }
+    return busy;
 }
 
 static bool loop_works(const struct uart *uart)
@@ -97,7 +119,6 @@ static bool loop_works(const struct uart *uart)
     bool same;
 
     put(uart, UART_MODEM, UART_MCR_ON | UART_MCR_LOOP);
-    put(uart, UART_FIFO, UART_FCR_ON);
     same = loop_returns(uart, 0xAE) && loop_returns(uart, 0x51);
     put(uart, UART_MODEM, UART_MCR_ON);
     return same;

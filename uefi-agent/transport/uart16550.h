@@ -22,7 +22,7 @@ enum uart_state {
     UART_OK,
     UART_MISSING, /* nothing answers at the address */
     UART_STUCK,   /* a UART, but what it was given to send before does not leave it */
-    UART_BROKEN,  /* a UART, but its loop does not return what it was given */
+    UART_BROKEN,  /* a UART, but its loop returns nothing, and nobody sends either */
     UART_BAUD,    /* the rate asked for cannot be made of its clock */
 };
 

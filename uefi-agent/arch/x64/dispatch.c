@@ -27,6 +27,7 @@ static struct {
     uint64_t entered_dr[4], entered_dr6, entered_dr7;
     unsigned faults;
     bool active;
+    volatile bool nmi; /* one came while the engine worked */
     uint32_t processor;
     _Alignas(16) uint8_t stack[X64_STACK_SIZE];
 } x64;
@@ -39,6 +40,14 @@ static void *stack_top(void)
 struct x64_frame *x64_current(void)
 {
     return x64.frame;
+}
+
+bool x64_take_nmi(void)
+{
+    bool came = x64.nmi;
+
+    x64.nmi = false;
+    return came;
 }
 
 static uint32_t this_processor(void)
@@ -133,6 +142,9 @@ static bool run(struct x64_frame *frame)
         if (frame->vector == X64_CALL)
             return false;
     }
+    /* Nobody is there any more who would take what these report. */
+    frame->dr7 = X64_DR7_RESET;
+    frame->rflags &= ~X64_RFLAGS_TF;
     x64_stop();
     x64.verdict = frame->vector == X64_CALL ? X64_RESUME : X64_CHAIN;
     return false;
@@ -187,8 +199,10 @@ static unsigned nested(struct x64_frame *frame)
         frame->rax = false;
         return X64_EXIT_IRET;
     }
-    if (frame->vector == X64_VECTOR_NMI)
+    if (frame->vector == X64_VECTOR_NMI) {
+        x64.nmi = true;
         return X64_EXIT_IRET;
+    }
     if (frame->vector == X64_VECTOR_DB) {
         /* A trap that was pending when the engine was entered, or a step into x64_call. */
         frame->rflags = (frame->rflags & ~X64_RFLAGS_TF) | X64_RFLAGS_RF;

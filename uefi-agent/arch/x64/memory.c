@@ -54,7 +54,7 @@ static uint64_t existing(uint64_t address, bool *device)
         return UINT64_MAX;
     for (size_t i = 0; i < memory.count; i++) {
         if (address >= memory.ranges[i].base && address < memory.ranges[i].end) {
-            *device = memory.ranges[i].device;
+            *device = memory.ranges[i].device || x64_is_pci(address);
             return memory.ranges[i].end - address;
         }
     }

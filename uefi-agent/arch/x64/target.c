@@ -11,6 +11,7 @@
 #define X64_PCI_DATA    0xCFC
 #define X64_PCI_ENABLE  UINT32_C(0x80000000)
 #define X64_PCI_SIZE    256u
+#define X64_PCIE_SIZE   4096u
 #define X64_RESET_PORT  0xCF9 /* of PC chipsets: 2 prepares, 6 resets all */
 #define X64_KEYBOARD    0x64  /* older: pulse the reset line */
 
@@ -114,28 +115,64 @@ void pci_write(struct pci_address where, unsigned offset, unsigned size, uint32_
     x64_out32(X64_PCI_ADDRESS, saved);
 }
 
-/* How much of a request lies in the 256 bytes of a function that exists. */
+/* Memory that is PCI configuration space; size 0: none is known. */
+static struct {
+    uint64_t base;
+    uint64_t start, size; /* of the buses that are there */
+} pcie;
+
+void x64_set_pci(uint64_t base, unsigned first_bus, unsigned last_bus)
+{
+    pcie.base = base;
+    pcie.start = base + ((uint64_t)first_bus << 20);
+    pcie.size = (uint64_t)(last_bus - first_bus + 1) << 20;
+}
+
+bool x64_is_pci(uint64_t address)
+{
+    return address - pcie.start < pcie.size;
+}
+
+static uint64_t pcie_address(struct pci_address where, unsigned offset)
+{
+    return pcie.base + ((uint64_t)where.bus << 20) + ((uint64_t)where.device << 15) +
+           ((uint64_t)where.function << 12) + offset;
+}
+
+/* How much of a request lies in the space of a function that exists. */
 static size_t pci_possible(struct pci_address where, unsigned offset, size_t size)
 {
-    if (where.bus > 0xFF || where.device > 0x1F || where.function > 7 || offset >= X64_PCI_SIZE ||
+    unsigned end = x64_is_pci(pcie_address(where, 0)) ? X64_PCIE_SIZE : X64_PCI_SIZE;
+
+    if (where.bus > 0xFF || where.device > 0x1F || where.function > 7 || offset >= end ||
         (pci_read32(where, 0) & 0xFFFF) == 0xFFFF)
         return 0;
-    return size < X64_PCI_SIZE - offset ? size : X64_PCI_SIZE - offset;
+    return size < end - offset ? size : end - offset;
+}
+
+/* How much of it goes through the ports, which are there always. */
+static size_t pci_by_ports(unsigned offset, size_t size)
+{
+    size_t left = offset < X64_PCI_SIZE ? X64_PCI_SIZE - offset : 0;
+
+    return size < left ? size : left;
 }
 
 static size_t read_pci(void *self, unsigned bus, unsigned device, unsigned function,
                        unsigned offset, uint8_t *out, size_t size)
 {
     struct pci_address where = {bus, device, function};
+    size_t by_ports;
 
-    (void)self;
     size = pci_possible(where, offset, size);
-    for (size_t i = 0; i < size; i++) {
+    by_ports = pci_by_ports(offset, size);
+    for (size_t i = 0; i < by_ports; i++) {
         unsigned at = offset + (unsigned)i;
 
         out[i] = (uint8_t)(pci_read32(where, at) >> (at & 3) * 8);
     }
-    return size;
+    return by_ports + x64_read_physical(self, pcie_address(where, offset + (unsigned)by_ports),
+                                        out + by_ports, size - by_ports, 0);
 }
 
 /* In accesses as wide as alignment allows: some registers take nothing narrower. */
@@ -143,15 +180,15 @@ static size_t write_pci(void *self, unsigned bus, unsigned device, unsigned func
                         unsigned offset, const uint8_t *bytes, size_t size)
 {
     struct pci_address where = {bus, device, function};
-    size_t done = 0;
+    size_t done = 0, by_ports;
 
-    (void)self;
     size = pci_possible(where, offset, size);
-    while (done < size) {
+    by_ports = pci_by_ports(offset, size);
+    while (done < by_ports) {
         unsigned at = offset + (unsigned)done;
-        unsigned width = at % 4 == 0 && size - done >= 4   ? 4
-                         : at % 2 == 0 && size - done >= 2 ? 2
-                                                           : 1;
+        unsigned width = at % 4 == 0 && by_ports - done >= 4   ? 4
+                         : at % 2 == 0 && by_ports - done >= 2 ? 2
+                                                               : 1;
         uint32_t value = 0;
 
         for (unsigned i = 0; i < width; i++)
@@ -159,7 +196,8 @@ static size_t write_pci(void *self, unsigned bus, unsigned device, unsigned func
         pci_write(where, at, width, value);
         done += width;
     }
-    return done;
+    return done + x64_write_physical(self, pcie_address(where, offset + (unsigned)done),
+                                     bytes + done, size - done, 0);
 }
 
 static void wait(uint64_t microseconds)

@@ -8,8 +8,9 @@
  * Depth
  *   program   depth 0. An exception, an NMI, a tick or x64_call enters the engine.
  *   engine    depth 1. Hardware breakpoints are off, the stack is ours. A fault here goes to the
- *             fix-up table (safe.S); an NMI or a stray debug trap is dropped; any other fault is a
- *             defect of the engine: its work is abandoned and x64_handlers.engine_fault called.
+ *             fix-up table (safe.S); a stray debug trap is dropped, an NMI noted; any other fault
+ *             is a defect of the engine: its work is abandoned and x64_handlers.engine_fault
+ *             called.
  * When that faults as well, or too often, the hooks are taken out and the machine is the firmware's
  * again. So no fault can repeat without end.
  */
@@ -61,8 +62,15 @@ bool x64_call(void (*function)(void *argument), void *argument);
 /* The program's registers while the engine works, else NULL. */
 struct x64_frame *x64_current(void);
 
+/* Whether an NMI came while the engine worked; the note is gone then. */
+bool x64_take_nmi(void);
+
 /* What of the physical address space exists; ranges in rising order. None: everything. */
 void x64_set_ranges(const struct x64_range *ranges, size_t count);
+
+/* Where PCI configuration space lies in memory, all 4096 bytes of each function: base is bus 0's.
+ */
+void x64_set_pci(uint64_t base, unsigned first_bus, unsigned last_bus);
 
 /* Ticks of the time stamp counter per millisecond, for kda_target_ops.now. */
 void x64_set_clock(uint64_t ticks_per_ms);

@@ -25,6 +25,9 @@ size_t x64_write_physical(void *self, uint64_t address, const uint8_t *bytes, si
                           uint32_t caching);
 void x64_query_page(void *self, uint64_t address, struct kda_page *page);
 
+/* target.c: whether the address is one of PCI configuration space. */
+bool x64_is_pci(uint64_t address);
+
 /* context.c */
 void x64_get_context(void *self, struct kd_context_amd64 *out);
 void x64_set_context(void *self, const struct kd_context_amd64 *in);
