@@ -31,7 +31,7 @@ packages=(
     zlib1g-dev libpcap-dev libedit-dev util-linux python3 clang clang-format gcc-mingw-w64-x86-64
     libz-mingw-w64-dev
     # Tests that use these skip without: machines, programs for Windows, tools to compare with.
-    -- qemu-system-x86 ovmf wine64 wine lld llvm mtools xorriso socat openssl libcap2-bin
+    -- qemu-system-x86 ovmf wine64 wine llvm mtools xorriso socat openssl libcap2-bin
     groff-base zsh fish
 )
 need_packages "${packages[@]}"
@@ -59,4 +59,8 @@ if [ $# -eq 0 ]; then
     ctest --preset asan -L 'unit|agent'
 fi
 step "Tests"
+if [ $# -eq 0 ]; then
+    echo "Left out: tests with other people's debuggers (./test.sh -L peers, tests/peers/README.md)."
+    set -- -LE peers
+fi
 ctest --preset default "$@"

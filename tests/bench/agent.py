@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 # agent.py - how fast the agent is, against the UART it talks over.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Three contenders take turns within each round, all in the same QEMU: a boot sector that sends a
-stream of bytes, polled, with the FIFO filled each time, and sends back what it receives; and the agent, asked by a
-client without a user (agentclient.c), for 1 MiB of memory, for its version, and for single steps.
+"""Two contenders take turns within each round, in the same QEMU: a boot sector that sends a stream
+of bytes, polled, with the FIFO filled each time, and sends back what it receives; and the agent,
+asked by a client without a user (agentclient.c) for 1 MiB of memory, for its version, and for
+single steps. Both are limited by the emulator: each access to the UART leaves the guest's code,
+each byte sent is a system call, and what is received comes in pieces of at most 14 bytes, each
+after a turn of the emulator's main loop. That loop, the processor's thread and the client take
+turns, too: round trips vary much where other programs use the cores.
 
 The raw round trip has as many bytes each way as GetVersion with its acknowledgements. Medians over
 the rounds are shown. Passes (exit status 0) when the payload of memory reads is at least 0.8 of the

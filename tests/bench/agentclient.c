@@ -5,8 +5,9 @@
  *   agentclient SOCKET BYTES COUNT
  *
  * Waits for the agent at this unix socket, lets the machine run until kdexample says that it spins,
- * breaks in, and then reads BYTES of memory, asks COUNT times for the version, and does COUNT single
- * steps. Prints, one a line: read BYTES-A-SECOND, version TIMES-A-SECOND, step TIMES-A-SECOND.
+ * breaks in, and then reads BYTES of memory, asks COUNT times for the version, and does COUNT
+ * single steps. Prints, one a line: read BYTES-A-SECOND, version TIMES-A-SECOND, step
+ * TIMES-A-SECOND.
  */
 #include <poll.h>
 #include <stdbool.h>

@@ -41,7 +41,6 @@ IMAGES = Path(os.environ.get("KDLENS_AGENT_IMAGES") or REPOSITORY / "build/uefi-
 PATIENCE = 120
 MEMORY = 64 << 20  # of a Machine
 DATA_LEADER, CONTROL_LEADER = b"0000", b"iiii"
-ACKNOWLEDGE = 4
 IMAGE_INFO_GUID = uuid.UUID("49152e77-1ada-4764-b7a2-7afefed95e8b").bytes_le
 
 
@@ -312,8 +311,8 @@ def packets_of(recording: kdtap.Recording) -> tuple:
             kind, size, number, checksum = struct.unpack_from("<HHII", data, at + 4)
             payload = data[at + 16:at + 16 + size]
             is_data = leader == DATA_LEADER
-            if len(payload) < size or (is_data and (sum(payload) != checksum or
-                                                    data[at + 16 + size:at + 17 + size] != b"\xaa")):
+            trailer = data[at + 16 + size:at + 17 + size]
+            if len(payload) < size or is_data and (sum(payload) != checksum or trailer != b"\xaa"):
                 rest[sender] += data[at:at + 1]
                 at += 1
                 continue

@@ -1,6 +1,6 @@
 # test_windbg_agent.py - WinDbg's engine debugs kdagent.efi in QEMU, through kdlens tap.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""KDLENS and KDLENS_AGENT_FOLDER name the tool and where kdagent.efi, kdboot.efi and kdexample.efi
+"""KDLENS and KDLENS_AGENT_IMAGES name the tool and where kdagent.efi, kdboot.efi and kdexample.efi
 with their PDBs are; by default those of build/.
 
 What is expected is what WinDbg says of a target that behaves, what the emulator's own monitor says
@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -29,7 +30,7 @@ import machine
 import windbg
 
 KDLENS = Path(os.environ.get("KDLENS") or REPOSITORY / "build/capture-tool/kdlens").resolve()
-AGENT = Path(os.environ.get("KDLENS_AGENT_FOLDER") or REPOSITORY / "build/uefi-agent").resolve()
+AGENT = Path(os.environ.get("KDLENS_AGENT_IMAGES") or REPOSITORY / "build/uefi-agent").resolve()
 PATIENCE = 120.0
 ABSENT = 0xFFFFFFFF80000000  # where kdexample's faults go
 
@@ -58,6 +59,46 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+class Cable:
+    """One TCP connection to the tap that can be cut. Wine's server keeps a socket open now and then
+    whose process was killed, and the tap would still see its debugger."""
+
+    def __init__(self, port: int):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.ends = []
+        threading.Thread(target=self._connect, args=(port,), daemon=True).start()
+
+    def _connect(self, port: int):
+        try:
+            debugger = self.listener.accept()[0]
+            tap = socket.create_connection(("127.0.0.1", port))
+        except OSError:
+            return
+        self.ends = [debugger, tap]
+        for end in self.ends:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        threading.Thread(target=self._pump, args=(tap, debugger), daemon=True).start()
+        self._pump(debugger, tap)
+
+    @staticmethod
+    def _pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+
+    def cut(self):
+        self.listener.close()
+        for end in self.ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            end.close()
 
 
 class Bench:
@@ -92,13 +133,20 @@ class Bench:
                                        uart=f"socket,path={self.uart},server=off,reconnect=1")
 
     def engine(self, **options) -> windbg.Engine:
-        engine = windbg.Engine(windbg.tcp(self.port), symbols=windbg.windows_path(AGENT), **options)
-        self.engines.append(engine)
+        cable = Cable(self.port)
+        engine = windbg.Engine(windbg.tcp(cable.port), symbols=windbg.windows_path(AGENT),
+                               **options)
+        self.engines.append((engine, cable))
         return engine
 
-    def close(self):
-        for engine in self.engines:
+    def kill_engines(self):
+        for engine, cable in self.engines:
             engine.kill()
+            cable.cut()
+        self.engines.clear()
+
+    def close(self):
+        self.kill_engines()
         if self.machine:
             self.machine.close()
         if self.tap.poll() is None:
@@ -273,12 +321,12 @@ class Connecting(WithEngine):
         engine.wait_stopped(PATIENCE)
         self.answers(engine)
         engine.command("bp kdexample!KdExampleTick")
-        engine.kill()  # with the target stopped
+        bench.kill_engines()  # with the target stopped
         again = bench.engine(initial_break=True)
         again.wait_stopped(PATIENCE)
         self.answers(again)
         again.command("g")
-        again.kill()  # with the target running
+        bench.kill_engines()  # with the target running
         third = bench.engine(initial_break=True)
         third.wait_stopped(PATIENCE)
         self.answers(third)

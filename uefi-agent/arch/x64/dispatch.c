@@ -10,6 +10,7 @@
 #define X64_FAULTS_MAX  8u /* of the engine, until the agent gives up: a policy decision */
 #define X64_VECTOR_DB   1u
 #define X64_VECTOR_NMI  2u
+#define X64_ENTRIES     4096u                /* bytes of x64_entries */
 #define X64_VECTOR_TICK 32u                  /* the first vector that is not an exception */
 #define X64_ERROR_CODES UINT32_C(0x60227D00) /* vectors 8, 10-14, 17, 21, 29, 30 */
 
@@ -18,6 +19,7 @@ struct x64_fixup {
 };
 extern const struct x64_fixup x64_fixups[], x64_fixups_end[];
 extern const uint8_t x64_iretq[];
+extern const uint8_t x64_entries[][16];
 
 static struct {
     struct x64_handlers handlers;
@@ -238,6 +240,11 @@ unsigned x64_dispatch(struct x64_frame *frame)
     bool done;
 
     if (frame->vector < X64_VECTOR_TICK && fix_up(frame))
+        return X64_EXIT_IRET;
+    /* A second trap of one instruction (QEMU's, for a step that also hits a watch) finds the first
+     * one's entry at work, which reads Dr6 for both. */
+    if (frame->vector == X64_VECTOR_DB &&
+        frame->rip - (uint64_t)(uintptr_t)x64_entries < X64_ENTRIES)
         return X64_EXIT_IRET;
     if (this_processor() != x64.processor)
         return frame->vector == X64_CALL ? (frame->rax = false, X64_EXIT_IRET) : chain(frame);
