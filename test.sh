@@ -60,7 +60,7 @@ if [ $# -eq 0 ]; then
 fi
 step "Tests"
 if [ $# -eq 0 ]; then
-    echo "Left out: tests with other people's debuggers (./test.sh -L peers, tests/peers/README.md)."
+    echo "Left out: other people's debuggers (./test.sh -L peers, tests/peers/README.md)."
     set -- -LE peers
 fi
 ctest --preset default "$@"
