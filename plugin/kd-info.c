@@ -486,6 +486,16 @@ static void info_exception(struct line *line, const uint8_t *payload, size_t siz
     wmem_strbuf_append_printf(line->text, ", processor %u", kd_get16(change->processor));
 }
 
+/* Targets name an image when they load it, and give its base alone when they unload it. */
+static void append_unloaded(struct line *line, uint64_t base)
+{
+    const struct kd_module *module =
+        kd_session_module(line->view->session, base, line->view->packet->frame);
+
+    if (module && module->base == base)
+        wmem_strbuf_append_printf(line->text, " %s", module->name);
+}
+
 static void info_symbols(struct line *line, const uint8_t *payload, size_t size)
 {
     const struct kd_load_symbols64 *load =
@@ -513,8 +523,11 @@ static void info_symbols(struct line *line, const uint8_t *payload, size_t size)
                                   kd_info_quote(line->view->pinfo->pool,
                                                 payload + KD_STATE_CHANGE_TEXT,
                                                 size - KD_STATE_CHANGE_TEXT, QUOTE_MAX));
-    wmem_strbuf_append_printf(line->text, " at %s size %x", kd_view_address(line->view, base),
-                              kd_get32(load->size_of_image));
+    else if (unload && line->view->session)
+        append_unloaded(line, base);
+    wmem_strbuf_append_printf(line->text, " at %s", kd_view_address(line->view, base));
+    if (!unload)
+        wmem_strbuf_append_printf(line->text, " size %x", kd_get32(load->size_of_image));
 }
 
 /* Component, NUL, command, NUL. */

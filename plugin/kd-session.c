@@ -64,7 +64,7 @@ const struct kd_module *kd_session_module(const struct kd_session *session, uint
     for (unsigned i = wmem_array_get_count(session->modules); i-- > 0;) {
         const struct kd_module *module = &modules[i];
 
-        if (module->loaded <= frame && (!module->unloaded || module->unloaded > frame) &&
+        if (module->loaded <= frame && (!module->unloaded || module->unloaded >= frame) &&
             address >= module->base && address - module->base < module->size)
             return module;
     }
