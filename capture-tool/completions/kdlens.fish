@@ -18,7 +18,7 @@ complete -c kdlens -n '__fish_seen_subcommand_from tap' -l queue -x -d 'memory f
 complete -c kdlens -f -n '__fish_seen_subcommand_from tap' -a ' unix: unix-listen: tcp: tcp-listen: pty: serial: exec: stdio:'
 complete -c kdlens -f -n __fish_use_subcommand -a debug -d 'debug a target: a small, scriptable KD debugger'
 complete -c kdlens -n '__fish_seen_subcommand_from debug' -l command -s c -x -d 'run these first, separated by ;, and end when there is no SCRIPT; may be given several times'
-complete -c kdlens -n '__fish_seen_subcommand_from debug' -l symbols -s y -x -a '(__fish_complete_directories)' -d 'where images and their PDBs are, for ln; needs llvm-symbolizer'
+complete -c kdlens -n '__fish_seen_subcommand_from debug' -l symbols -s y -x -a '(__fish_complete_directories)' -d 'where images and their PDBs are, for ln and bt; needs llvm-symbolizer'
 complete -c kdlens -n '__fish_seen_subcommand_from debug' -l timeout -s t -x -d 'how long a request or a wait may take (10)'
 complete -c kdlens -n '__fish_seen_subcommand_from debug' -l connect-timeout -x -d 'how long to wait for the target to come and stop; as --timeout by default'
 complete -c kdlens -n '__fish_seen_subcommand_from debug' -l no-break -d 'do not stop the target; only listen until a command does'

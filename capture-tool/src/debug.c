@@ -348,7 +348,7 @@ static const struct option options[] = {
      .help = "run these first, separated by ;, and end when there is no SCRIPT; may be given "
              "several times"},
     {'y', "symbols", OPTION_TEXT, MEMBER(symbols), .value = "FOLDERS", .complete = COMPLETE_FOLDER,
-     .help = "where images and their PDBs are, for ln; needs llvm-symbolizer"},
+     .help = "where images and their PDBs are, for ln and bt; needs llvm-symbolizer"},
     {'t', "timeout", OPTION_NUMBER, MEMBER(timeout), .value = "SECONDS", .min = 1,
      .max = SECONDS_LIMIT, .help = "how long a request or a wait may take (10)"},
     {0, "connect-timeout", OPTION_NUMBER, MEMBER(connect), .value = "SECONDS", .min = 1,

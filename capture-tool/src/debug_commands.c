@@ -17,6 +17,7 @@
 
 const struct command_group command_groups[] = {
     {"Stopping and running", commands_run},
+    {"Call stack", commands_stack},
     {"Memory", commands_memory},
     {"Registers, modules, ports, system", commands_system},
     {"Scripts", commands_script},

@@ -2,8 +2,9 @@
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
- * Names are WinDbg's where it has the command. One file per group: debug_commands_memory.c, _run.c,
- * _system.c, _script.c; debug_commands.c has the table of groups, finds commands and prints help.
+ * Names are WinDbg's where it has the command. One file per group: debug_commands_run.c, _stack.c,
+ * _memory.c, _system.c, _script.c; debug_commands.c has the table of groups, finds commands and
+ * prints help.
  */
 #ifndef KDLENS_DEBUG_COMMANDS_H
 #define KDLENS_DEBUG_COMMANDS_H
@@ -41,6 +42,7 @@ struct command_group {
     const struct debug_command *commands;
 };
 
+extern const struct debug_command commands_stack[];
 extern const struct debug_command commands_memory[];
 extern const struct debug_command commands_run[];
 extern const struct debug_command commands_system[];

@@ -276,3 +276,13 @@ void output_event(struct debug_output *out, const struct output_event *event)
     }
     end_printing(out);
 }
+
+void output_object(struct debug_output *out, void (*print_object)(FILE *file, const void *context),
+                   const void *context)
+{
+    if (!out->json)
+        return;
+    begin_printing(out);
+    print_object(stdout, context);
+    end_printing(out);
+}

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "problem.h"
 
@@ -46,6 +47,10 @@ struct output_event {
     bool has_address, has_code;
 };
 void output_event(struct debug_output *out, const struct output_event *event);
+
+/* With JSON, an object of its own: print writes its line. */
+void output_object(struct debug_output *out, void (*print)(FILE *file, const void *context),
+                   const void *context);
 
 /* The transcript since the last output_consume, ended by NUL. */
 const char *output_transcript(const struct debug_output *out, size_t *size);

@@ -12,4 +12,11 @@
 bool symbols_name(struct debug_session *session, uint64_t address, char *out, size_t room,
                   struct problem *problem);
 
+/* The same for many addresses, with one run of llvm-symbolizer for as many as a command line holds:
+ * texts[i] is NULL, or pairs of lines, "function" and "file:line:column", innermost first and
+ * inline ones included; it is to be freed. False, with a problem, when something is missing or
+ * fails, also when some are named; a module without an image on the symbol path is no failure. */
+bool symbols_texts(struct debug_session *session, const uint64_t *addresses, size_t count,
+                   char **texts, struct problem *problem);
+
 #endif

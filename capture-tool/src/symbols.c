@@ -13,6 +13,7 @@
 #include "files.h"
 #include "image/aot.h"
 #include "image/unwind.h"
+#include "image_names.h"
 #include "json.h"
 #include "symbols_eh.h"
 #include "verbs.h"
@@ -231,23 +232,6 @@ static bool print_all(struct symbols *symbols)
     return true;
 }
 
-/* Of an image without a table nobody knows where functions end: there an export goes on to the next
- * one in its section. With a table it holds inside its own row, and in leaf functions, which have
- * none, only where it starts. */
-static bool find_export(const struct symbols *symbols, uint32_t rva, struct img_export *export)
-{
-    const struct img_image *image = &symbols->image;
-    struct img_function function;
-
-    if (img_export_before(image, rva, export) != IMG_OK ||
-        img_section_of(image, rva) != img_section_of(image, export->rva))
-        return false;
-    if (export->rva == rva || img_function_count(image) == 0)
-        return true;
-    return img_function_at(image, rva, &function) && img_primary_function(image, &function) &&
-           function.begin == export->rva;
-}
-
 static void print_at(struct symbols *symbols, uint32_t rva)
 {
     char text[NAME_ROOM];
@@ -265,7 +249,7 @@ static void print_at(struct symbols *symbols, uint32_t rva)
     if (symbols->has_aot && img_aot_name_of(&symbols->aot, rva, symbols->options->parameters, &name,
                                             &offset) == IMG_AOT_OK) {
         symbol.kind = SYMBOL_METHOD;
-    } else if (find_export(symbols, rva, &export)) {
+    } else if (image_export_of(&symbols->image, rva, &export)) {
         symbol.kind = SYMBOL_EXPORT;
         symbol.rva = export.rva;
         symbol.name = export.name;

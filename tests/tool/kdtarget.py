@@ -187,6 +187,16 @@ class Target:
         self.idle = True
         self.line = Line(self)
 
+    def add_module(self, path: str, base: int, memory: bytearray):
+        """One more image in memory, at the front of the list."""
+        entry = LIST_HEAD + 0x400 * len(self.memory)
+        text, first = path.encode("utf-16-le"), struct.unpack("<Q", self.read(LIST_HEAD, 8))[0]
+        self.memory[base] = memory
+        self.write(entry + 0x100, text)
+        self.write(entry, struct.pack("<QQ32xQQI4xHH4xQHH4xQ", first, LIST_HEAD, base, base,
+                                      len(memory), len(text), len(text), entry + 0x100, 0, 0, 0))
+        self.write(LIST_HEAD, struct.pack("<Q", entry))
+
     # --- registers and memory
 
     def get(self, name: str) -> int:

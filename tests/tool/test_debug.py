@@ -5,7 +5,10 @@
 import json
 import os
 import pty
+import random
+import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -19,6 +22,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE.parent / "rt"))
+import aotbuild
+import kdstack
 import kdtap
 from kdterminal import (DOWN, END, ENTER, HOME, INTERRUPT, LEFT, SUSPEND, TAB, UP, Terminal)
 from kdtarget import (BASE, DATA, FAULT, IDLE, LEAF, SIZE, STACK, START, SUB, Target)
@@ -317,6 +323,285 @@ class Running(Case):
             expect Breakpoint 0 hit
             """)
         self.assertIn(0x313B, debug.apis())
+
+
+def sections(data: bytes) -> list[tuple[int, int, int]]:
+    """(RVA, size in the file, place in the file) of an image's."""
+    header = struct.unpack_from("<I", data, 0x3C)[0]
+    count, optional = struct.unpack_from("<H12xH", data, header + 6)
+    return [struct.unpack_from("<12xIII", data, header + 24 + optional + 40 * i)
+            for i in range(count)]
+
+
+def loaded(path: Path) -> bytearray:
+    """As it is in memory."""
+    data = path.read_bytes()
+    header = struct.unpack_from("<I", data, 0x3C)[0]
+    memory = bytearray(struct.unpack_from("<I", data, header + 24 + 56)[0])
+    memory[:0x400] = data[:0x400]
+    for rva, size, at in sections(data):
+        memory[rva:rva + size] = data[at:at + size]
+    return memory
+
+
+class Example:
+    """kdexample as it is loaded, and what LLVM's tools say of its functions."""
+
+    CHAIN = ("KdExampleLoop", "do_loop", "run_words", "EfiMain")
+
+    def __init__(self, path: Path):
+        self.path, self.memory = path, loaded(path)
+        starts = [rva for rva, _, _ in sections(path.read_bytes())]
+        listing = self.tool("llvm-pdbutil", "dump", "--symbols", path.with_suffix(".pdb"))
+        self.names = {name: starts[int(section) - 1] + int(offset) for name, section, offset in
+                      re.findall(r"PROC32 .*`(\w+)`\n.*addr = (\d+):(\d+)", listing)}
+        self.unwind = self.tool("llvm-readobj", "--unwind", path)
+
+    def tool(self, *arguments) -> str:
+        return subprocess.run([*map(str, arguments)], check=True, capture_output=True,
+                              text=True).stdout
+
+    def frame(self, name: str) -> int:
+        """Bytes below the return address."""
+        start = f"0x{kdstack.BASE + self.names[name]:X}"
+        text = self.unwind[self.unwind.index(f"StartAddress: ({start})"):]
+        text = text[:text.index("RuntimeFunction", 1) if "RuntimeFunction" in text[1:] else None]
+        return (sum(map(int, re.findall(r"ALLOC_\w+ size=(\d+)", text))) +
+                8 * text.count("PUSH_NONVOL"))
+
+    def return_address(self, name: str) -> int:
+        """Behind the function's first call."""
+        start = kdstack.BASE + self.names[name]
+        text = self.tool("llvm-objdump", "-d", "--no-show-raw-insn", f"--start-address={start:#x}",
+                         f"--stop-address={start + 0x600:#x}", self.path)
+        rows = re.findall(r"(?m)^\s*([0-9a-f]+):\s+(\w+)", text)
+        call = next(i for i, (_, word) in enumerate(rows) if word.startswith("call"))
+        return int(rows[call + 1][0], 16)
+
+
+class Stacks(Case):
+    """bt; what is expected comes from how kdstack lays the frames out, or from LLVM's tools."""
+
+    READ, SEARCH = 0x3130, 0x3156
+
+    def target(self, stack: kdstack.Stack, image=None, name: str = "stk") -> Target:
+        target = Target()
+        target.add_module(f"\\EFI\\{name}.efi", kdstack.BASE,
+                          kdstack.image() if image is None else image)
+        target.memory[kdstack.STACK] = stack.memory
+        target.set("rip", stack.expected[0][0])
+        target.set("rsp", stack.start)
+        return target
+
+    def walk(self, stack: kdstack.Stack, *options, command: str = "bt", **keywords):
+        """The frames, with inline ones; the last line's object."""
+        debug = self.run_script(f"{command}\nqq\n", "--json", *options,
+                                target=self.target(stack, **keywords))
+        objects = [json.loads(line) for line in debug.out.splitlines()]
+        end, = [row for row in objects if row["event"] == "stack"]
+        # Reads in demo are those of the list of modules.
+        self.reads = sum(api in (self.READ, self.SEARCH) for api in debug.apis())
+        listed = sum(api == self.READ and
+                     BASE <= struct.unpack_from("<Q", payload, 16)[0] < BASE + SIZE
+                     for api, payload in debug.target.requests)
+        if not options:  # else the PDB's record is read, too
+            self.assertGreaterEqual(end["requests"], (self.reads - listed) // 2)
+        self.assertLessEqual(end["requests"], self.reads - listed)
+        return [row for row in objects if row["event"] == "frame"], end
+
+    def places(self, frames: list) -> list:
+        return [(int(row["address"], 16), int(row["sp"], 16)) for row in frames
+                if not row["inline"]]
+
+    def test_every_kind_of_frame(self):
+        stack = kdstack.every_kind()
+        frames, end = self.walk(stack)
+        self.assertEqual(self.places(frames), stack.expected)
+        self.assertEqual([row["site"] for row in frames],
+                         ["stk+0x1100", "stk!push+0x10", "stk+0x1310", "stk+0x1410", "stk+0x1610",
+                          "stk+0x1710", "stk!push+0x1", "stk!root+0x10"])
+        self.assertEqual([row["interrupted"] for row in frames],
+                         [True] + [False] * 5 + [True, False])
+        self.assertEqual([row["caller"] for row in frames],
+                         ["leaf"] + ["table"] * 4 + ["interrupt"] + ["table"] * 2)
+        self.assertFalse(any(row["guessed"] for row in frames))
+        self.assertEqual((end["frames"], end["end"]), (8, "the return address is 0"))
+
+    def test_as_text(self):
+        stack = kdstack.every_kind()
+        debug = self.run_script("k\nqq\n", target=self.target(stack))
+        lines = debug.out[debug.out.index(" # Child-SP"):].splitlines()
+        self.assertEqual(lines[2], f"01 {stack.expected[1][1]:016x} {stack.expected[1][0]:016x} "
+                                   "stk!push+0x10")
+        self.assertTrue(lines[7].endswith("stk!push+0x1 (interrupted)"), lines[7])
+        self.assertEqual(lines[9], "(the return address is 0)")
+
+    def deep(self, frames: int) -> kdstack.Stack:
+        stack = kdstack.Stack(kdstack.BASE + kdstack.LEAF)
+        for _ in range(frames - 2):
+            stack.returns(kdstack.BASE + kdstack.PUSH + 0x10).skip(0x28)
+        return stack.returns(kdstack.BASE + kdstack.ROOT + 0x10).skip(0x28).returns(0)
+
+    def test_count_and_cost(self):
+        stack = self.deep(20)
+        frames, end = self.walk(stack)
+        self.assertEqual(self.places(frames), stack.expected)
+        self.assertLessEqual(self.reads, 20 * 10)
+        frames, end = self.walk(stack, command="bt 5")
+        self.assertEqual(self.places(frames), stack.expected[:5])
+        self.assertIn("there are more frames", end["end"])
+        frames, _ = self.walk(self.deep(100))
+        self.assertEqual(len(frames), 64)
+        frames, _ = self.walk(self.deep(100), command="bt 0n99")
+        self.assertEqual(len(frames), 99)
+        self.run_script("try bt 0\nexpect error: bt: COUNT is 1 to 400\nqq\n")
+
+    def test_guesses_are_marked(self):
+        """Without a table: words of the stack that are behind a call."""
+        stack = kdstack.Stack(kdstack.BASE + kdstack.LEAF)
+        stack.words(0x1234, kdstack.BASE + kdstack.PUSH + 0x18)  # no call before it
+        stack.returns(kdstack.BASE + kdstack.PUSH + 0x10).skip(0x40)
+        stack.returns(kdstack.BASE + kdstack.ROOT + 0x10)
+        image = kdstack.image()
+        struct.pack_into("<II", image, 0x98 + 112 + 8 * 3, 0, 0)
+        frames, end = self.walk(stack, image=image)
+        self.assertEqual(self.places(frames), stack.expected)
+        self.assertEqual([row["guessed"] for row in frames], [False, True, True])
+        self.assertEqual([row["caller"] for row in frames], ["scan"] * 3)
+        self.assertEqual(end["end"], "no return address in the next 128 words of the stack")
+        debug = self.run_script("bt\nqq\n", target=self.target(stack, image))
+        self.assertRegex(debug.out, r"(?m)^01 [0-9a-f]{16} [0-9a-f]{16} \? stk!push\+0x10$")
+
+    def test_stacks_that_make_no_sense(self):
+        """Each ends, with the reason."""
+        wild = 0x7FFF12345000
+        cases = {
+            "the stack cannot be read": kdstack.Stack(kdstack.BASE + kdstack.LEAF, wild),
+            "this address is in no module":
+                kdstack.Stack(kdstack.BASE + kdstack.LEAF).returns(wild),
+            "no return address in the next 128 words": kdstack.Stack(wild),
+            "the next frame is not on the stack":
+                kdstack.Stack(kdstack.BASE + kdstack.POINTER + 0x10).skip(0x100),
+        }
+        for reason, stack in cases.items():
+            with self.subTest(reason):
+                target = self.target(stack)
+                if "not on" in reason:  # the frame's pointer leads down
+                    struct.pack_into("<Q", target.context, 0xA0, stack.start - 0x80)
+                debug = self.run_script("bt\nqq\n", target=target)
+                rows = re.findall(r"(?m)^\d\d ([0-9a-f]{16}) ([0-9a-f]{16}) ", debug.out)
+                self.assertEqual([(int(address, 16), int(sp, 16)) for sp, address in rows],
+                                 stack.expected)
+                self.assertIn(f"({reason}", debug.out)
+
+    def test_random_stacks(self):
+        """Words of code addresses in every order; and every word the same."""
+        source = random.Random(4711)
+        places = [kdstack.BASE + begin + 0x10 for begin in kdstack.FUNCTIONS]
+        for count in range(4):
+            stack = kdstack.Stack(kdstack.BASE + kdstack.LEAF)
+            words = [source.choice(places) if count else places[0]
+                     for _ in range((kdstack.STACK_SIZE - 0x1000) // 8)]
+            struct.pack_into(f"<{len(words)}Q", stack.memory, 0x1000, *words)
+            frames, end = self.walk(stack, command="bt 400")
+            self.assertLessEqual(end["requests"], 512 + 10 * 0x400)
+            pointers = [row["sp"] for row in frames]
+            self.assertEqual(len(set(pointers)), len(pointers), "a frame twice")
+
+    def test_hostile_headers(self):
+        """Any of them damaged: an answer, and a bound."""
+        stack = self.deep(6)
+        damaged = [(0x3C, 0xFFFFFFF0), (0x3C, kdstack.SIZE - 2), (0x84, 0x14C), (0x84, 0xFFFF8664),
+                   (0x94, 0), (0x98 + 56, 0), (0x98 + 56, 0xFFFFFFFF), (0x98 + 112, 0xFFFFFFFF),
+                   (0x98 + 136, kdstack.SIZE - 4), (0x98 + 140, 0xFFFFFFFF),
+                   (kdstack.NAMES + 20, 0xFFFFFFFF), (kdstack.NAMES + 24, 0xFFFFFFFF),
+                   (kdstack.NAMES + 28, 0xFFFFFFFF), (kdstack.UNWIND, 0xFFFFFFFF),
+                   (kdstack.DIRECTORY, 0), (kdstack.DIRECTORY + 4, 0xFFFFFFFF),
+                   (kdstack.DIRECTORY + 8, 0xFFFFFFFF), (kdstack.DIRECTORY + 8, 0x2001)]
+        for at, value in damaged:
+            with self.subTest(at=hex(at), value=hex(value)):
+                image = kdstack.image()
+                struct.pack_into("<I", image, at, value)
+                frames, end = self.walk(stack, image=image)
+                self.assertEqual(self.places(frames)[0], stack.expected[0])
+                self.assertTrue(end["end"])
+                self.assertLessEqual(end["requests"], 512 + 10 * 64)
+        image = kdstack.image()
+        image[0] = 0
+        _, end = self.walk(stack, image=image)
+        self.assertEqual(end["end"], "the headers of stk: not a PE image")
+
+    def test_a_huge_image_has_a_bound(self):
+        """Headers that promise more names than anybody wants to read, all of them there."""
+        image = kdstack.image() + bytearray(0x400000)
+        struct.pack_into("<I", image, 0x98 + 56, len(image))
+        struct.pack_into("<4xII8xI", image, kdstack.NAMES + 16, 0xFFFF, 0xFFFF, 0x100000)
+        struct.pack_into("<II", image, kdstack.NAMES + 28, 0x10000, 0x200000)
+        frames, end = self.walk(self.deep(30), image=image)
+        self.assertEqual(len(frames), 30)
+        self.assertEqual(end["requests"], 512 + 10 * 64)
+
+    def test_no_answer_ends_the_command(self):
+        target = self.target(kdstack.every_kind())
+        target.silent_apis = {self.READ, 0x313C}
+        debug = Debug("bt\n", "-t", "1", target=target)
+        self.assertEqual(debug.status, 1)
+        self.assertIn(":1: bt: no answer to ReadVirtualMemory within 1 s", debug.err)
+
+    def test_a_real_program_with_its_pdb(self):
+        """kdexample, stopped where KdExampleTick begins, on a stack laid out by hand."""
+        folder = Path(os.environ.get("KDLENS_AGENT_IMAGES") or
+                      HERE.parents[1] / "build/uefi-agent")
+        path = folder / "kdexample.efi"
+        tools = [name for name in ("llvm-readobj", "llvm-pdbutil", "llvm-symbolizer",
+                                   "llvm-objdump") if not shutil.which(name)]
+        if not path.with_suffix(".pdb").exists() or tools:
+            self.skipTest(f"no {', '.join(tools)} (Debian package llvm)" if tools else
+                          f"no {path} with its PDB (build it first)")
+        example = Example(path)
+        stack = kdstack.Stack(kdstack.BASE + example.names["KdExampleTick"])
+        sites = []
+        for name in example.CHAIN:
+            at = example.return_address(name)
+            sites.append(f"kdexample!{name}+0x{at - kdstack.BASE - example.names[name]:x}")
+            stack.returns(at).skip(example.frame(name))
+        stack.returns(0)
+        frames, _ = self.walk(stack, "-y", str(folder), image=example.memory, name="kdexample")
+        self.assertEqual(self.places(frames), stack.expected)
+        self.assertIn("kdexample!KdExampleTick", frames[0]["site"])
+        self.assertRegex(frames[0]["source"], r"kdexample\.c:\d+$")
+        self.assertEqual([row["site"] for row in frames if not row["inline"]][1:], sites)
+        # No names for another program, nor from another build of this one.
+        places = [at - kdstack.BASE for at, _ in stack.expected]
+        frames, _ = self.walk(stack, "-y", str(folder), image=example.memory, name="other")
+        self.assertEqual([row["site"] for row in frames], [f"other+0x{at:x}" for at in places])
+        at = example.memory.index(b"RSDS") + 4
+        example.memory[at] ^= 1
+        frames, _ = self.walk(stack, "-y", str(folder), image=example.memory, name="kdexample")
+        self.assertEqual([row["site"] for row in frames], [f"kdexample+0x{at:x}" for at in places])
+        debug = self.run_script("ln rip\nqq\n", "-y", str(folder),
+                                target=self.target(stack, example.memory, "kdexample"))
+        self.assertIn("is another build of kdexample than the one that runs", debug.out)
+
+    def test_names_of_nativeaot(self):
+        """The metadata is found by the target's own search; places by the linker's map."""
+        if aotbuild.missing():
+            self.skipTest(aotbuild.missing())
+        builder = aotbuild.Builder()
+        self.addCleanup(builder.close)
+        source = builder.folder / "source.c"
+        source.write_text("int EfiMain(void) { return 0; }\n"
+                          "void RhpInitialDynamicInterfaceDispatch(void) {}\n")
+        image = builder.link("managed", [builder.object(source, "-Wno-missing-prototypes"),
+                                         builder.object("tests/rt/aot/tables.S", "-DMAJOR=16",
+                                                        "-DMINOR=0")], "/base:0x140000000")
+        rva = image.symbols()["Shape_Scale"]
+        stack = kdstack.Stack(kdstack.BASE + rva)
+        for searches, site in ((True, "managed!Own.Shape.Scale"), (False, f"managed+0x{rva:x}")):
+            target = self.target(stack, loaded(image.path), "managed")
+            target.searches = searches
+            debug = self.run_script("bt 1\nqq\n", target=target)
+            self.assertIn(f"{kdstack.BASE + rva:016x} {site}\n", debug.out)
 
 
 class Lines(Case):
