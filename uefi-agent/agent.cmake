@@ -13,6 +13,7 @@ set(KDA_AGENT_SOURCES
     efi/agent.c
     efi/config_file.c
     efi/console.c
+    efi/fault_handler.c
     efi/handlers.c
     efi/hotkey.c
     efi/leave.c
@@ -28,9 +29,24 @@ set(KDA_AGENT_SOURCES
     efi/protocol.c
     efi/publish.c
     efi/ranges.c
+    efi/stack.c
     efi/start_image.c
     efi/text.c
     efi/ticks.c
     transport/pci_serial.c
     transport/uart16550.c)
 list(TRANSFORM KDA_AGENT_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
+# lib/image's, for call stacks.
+set(agent_image_sources
+    aot_header.c
+    aot_names.c
+    aot_read.c
+    aot_symbol.c
+    epilogue.c
+    image.c
+    names.c
+    unwind.c
+    unwind_table.c
+    walk.c)
+list(TRANSFORM agent_image_sources PREPEND "${CMAKE_CURRENT_LIST_DIR}/../lib/image/src/")
+list(APPEND KDA_AGENT_SOURCES ${agent_image_sources})

@@ -53,6 +53,7 @@ static void nothing_given(void)
     CHECK_EQ_U64(options.wait_s, 30);
     CHECK(options.break_at_start);
     CHECK(!options.quiet);
+    CHECK(options.stack);
     CHECK_EQ_STR(options.modules, "*");
     CHECK_EQ_STR(options.chain, "");
     CHECK_EQ_U64(options.errors, 0);
@@ -65,7 +66,7 @@ static void each_setting(void)
     CHECK(load(&options, "kdagent.efi port=com2 baud=57600 identity=nt build=19041 break=no wait=5 "
                          "message=1000 read=1992 modules=kd*,Shell chain=/efi/os/boot.efi "
                          "arguments=\"a b=c\" hotkey=F5 "
-                         "quiet=on"));
+                         "quiet=on stack=off"));
     CHECK_EQ_U64(options.io_base, 0x2F8);
     CHECK_EQ_U64(options.baud, 57600);
     CHECK_EQ_U64(options.major, 0x000F);
@@ -79,6 +80,7 @@ static void each_setting(void)
     CHECK_EQ_STR(options.arguments, "a b=c");
     CHECK_EQ_U64(options.hotkey, 0x0F); /* SCAN_F5 of the UEFI specification's table */
     CHECK(options.quiet);
+    CHECK(!options.stack);
     CHECK_EQ_U64(options.errors, 0);
 }
 
@@ -211,7 +213,7 @@ static void error_texts(void)
     CHECK_EQ_STR(
         options.error,
         "\\kdagent.cfg line 4: no setting \"prot\"; there are port, baud, identity, build, "
-        "break, wait, message, read, modules, chain, arguments, hotkey, quiet");
+        "break, wait, message, read, modules, chain, arguments, hotkey, quiet, stack");
     CHECK_EQ_U64(options.io_base, 0x2F8);
     CHECK_EQ_U64(options.baud, 9600);
     options = defaults();

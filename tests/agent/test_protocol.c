@@ -162,10 +162,16 @@ static struct kda_target debugger_sees(void)
     return kda_handlers_target(&handlers);
 }
 
+static bool backtrace(const void *context)
+{
+    note("backtrace", context, context ? 4 : 0);
+    return !context || !memcmp(context, "good", 4);
+}
+
 static void begin(void)
 {
     const struct kda_target machine = {&memory_ops, NULL};
-    const struct kda_protocol_ports ports = {call, caller, known, &handlers, machine};
+    const struct kda_protocol_ports ports = {call, caller, known, backtrace, &handlers, machine};
 
     memset(&engine, 0, sizeof engine);
     memset(memory, 0, sizeof memory);
@@ -180,8 +186,8 @@ static void begin(void)
 static void structure(void)
 {
     begin();
-    CHECK_EQ_U64(agent->Revision, 0x00010000);
-    CHECK_EQ_U64(agent->Size, 14 * 8);
+    CHECK_EQ_U64(agent->Revision, 0x00010001);
+    CHECK_EQ_U64(agent->Size, 17 * 8);
     CHECK_EQ_U64(protocol.output.Revision, 1);
     CHECK_EQ_U64(offsetof(KDAGENT_OUTPUT_PROTOCOL, OutputMsg), 8);
 }
@@ -593,7 +599,74 @@ static void calls_from_a_handler(void)
     CHECK_EQ_U64(agent->RemoveCommand(agent, u"inner"), EFI_SUCCESS);
 }
 
-KD_TEST_MAIN({"structure", structure}, {"prints", prints}, {"long text is cut", long_text_is_cut},
+static void backtraces(void)
+{
+    begin();
+    CHECK_EQ_U64(agent->Backtrace(agent, NULL), EFI_SUCCESS);
+    CHECK_EQ_U64(agent->Backtrace(agent, "good"), EFI_SUCCESS);
+    CHECK_EQ_U64(agent->Backtrace(agent, "lost"), EFI_INVALID_PARAMETER);
+    CHECK_EQ_STR(engine.log, "backtrace<>\nbacktrace<good>\nbacktrace<lost>\n");
+    engine.answers = false;
+    CHECK_EQ_U64(agent->Backtrace(agent, NULL), EFI_NO_RESPONSE);
+    engine_busy = true;
+    CHECK_EQ_U64(agent->Backtrace(agent, NULL), EFI_NOT_READY);
+}
+
+static EFI_STATUS EFIAPI takes(void *context, KDAGENT_FAULT *fault)
+{
+    (void)context;
+    (void)fault;
+    return EFI_SUCCESS;
+}
+
+static void fault_handlers(void)
+{
+    int mine;
+
+    begin();
+    CHECK(!kda_protocol_fault_handler(&protocol, MEMORY_BASE));
+    CHECK_EQ_U64(agent->RegisterFaultHandler(agent, base(0), takes, &mine), EFI_UNSUPPORTED);
+    put_image(0); /* 0x5000 bytes in memory */
+    CHECK_EQ_U64(agent->RegisterFaultHandler(agent, base(0), takes, &mine), EFI_SUCCESS);
+    CHECK_EQ_U64(agent->RegisterFaultHandler(agent, base(0), takes, NULL), EFI_ALREADY_STARTED);
+    CHECK(!kda_protocol_fault_handler(&protocol, MEMORY_BASE - 1));
+    CHECK(kda_protocol_fault_handler(&protocol, MEMORY_BASE)->context == &mine);
+    CHECK(kda_protocol_fault_handler(&protocol, MEMORY_BASE + 0x4FFF)->run == takes);
+    CHECK(!kda_protocol_fault_handler(&protocol, MEMORY_BASE + 0x5000));
+    CHECK(!kda_protocol_fault_handler(&protocol, 0));
+    CHECK_EQ_U64(agent->RegisterFaultHandler(agent, base(0), NULL, NULL), EFI_SUCCESS);
+    CHECK(!kda_protocol_fault_handler(&protocol, MEMORY_BASE));
+    CHECK_EQ_U64(agent->RegisterFaultHandler(agent, base(0), NULL, NULL), EFI_NOT_FOUND);
+    CHECK_EQ_U64(agent->RegisterFaultHandler(agent, NULL, takes, NULL), EFI_INVALID_PARAMETER);
+    engine_busy = true;
+    CHECK_EQ_U64(agent->RegisterFaultHandler(agent, base(0), takes, NULL), EFI_NOT_READY);
+}
+
+static void too_many_fault_handlers(void)
+{
+    begin();
+    for (size_t i = 0; i <= KDA_FAULT_HANDLERS_MAX; i++) {
+        put_image(i * 0xF0);
+        CHECK_EQ_U64(agent->RegisterFaultHandler(agent, base(i * 0xF0), takes, NULL),
+                     i < KDA_FAULT_HANDLERS_MAX ? EFI_SUCCESS : EFI_OUT_OF_RESOURCES);
+    }
+}
+
+static void policies(void)
+{
+    begin();
+    CHECK_EQ_U64(protocol.policy, KDAGENT_HANDLER_FIRST);
+    CHECK_EQ_U64(agent->SetExceptionPolicy(agent, KDAGENT_NEVER), EFI_SUCCESS);
+    CHECK_EQ_U64(protocol.policy, KDAGENT_NEVER);
+    CHECK_EQ_U64(agent->SetExceptionPolicy(agent, 3), EFI_INVALID_PARAMETER);
+    CHECK_EQ_U64(protocol.policy, KDAGENT_NEVER);
+    CHECK_EQ_U64(agent->SetExceptionPolicy(agent, KDAGENT_DEBUGGER_FIRST), EFI_SUCCESS);
+    CHECK_EQ_U64(protocol.policy, KDAGENT_DEBUGGER_FIRST);
+}
+
+KD_TEST_MAIN({"backtraces", backtraces}, {"fault handlers", fault_handlers},
+             {"too many fault handlers", too_many_fault_handlers}, {"policies", policies},
+             {"structure", structure}, {"prints", prints}, {"long text is cut", long_text_is_cut},
              {"prompts", prompts}, {"modules", modules}, {"not an image", not_an_image},
              {"too many modules", too_many_modules}, {"breaks", breaks},
              {"user packets", user_packets}, {"commands", commands},

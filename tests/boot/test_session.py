@@ -423,7 +423,8 @@ class Faults(Case):
                     debugger.command(command)
         debugger.command("gh")
         debugger.wait("prompt", "^kdexample> $")
-        said = [event["text"] for event in debugger.events if event["event"] == "print"]
+        said = [event["text"] for event in debugger.events
+                if event["event"] == "print" and event["text"].startswith("kdexample: ")]
         self.assertEqual(said, [f"kdexample: {fault.survived}: done\n" for fault in FAULTS])
         recording = session.recorded()
         agentsession.account(recording)

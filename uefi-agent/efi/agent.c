@@ -11,6 +11,7 @@ struct agent agent;
 
 #define VECTOR_DB  1u
 #define VECTOR_NMI 2u
+#define VECTOR_BP  3u
 
 static const char nmi_text[] = "kdagent: stopped by an NMI\n";
 
@@ -21,6 +22,31 @@ static void print_line(const char *text)
     while (text[size])
         size++;
     (void)kda_print(agent.engine, text, size);
+}
+
+static bool say_to_debugger(char *line, size_t size)
+{
+    return kda_print(agent.engine, line, size);
+}
+
+/* The firmware's console, from inside a fault: only when nothing but the firmware's own handler,
+ * which ends the program, comes after it. */
+static bool say_on_console(char *line, size_t size)
+{
+    line[size - 1] = 0;
+    agent_say(line);
+    (void)x64_interrupts_off();
+    return true;
+}
+
+static bool is_fault(const struct x64_frame *frame)
+{
+    return frame->vector != VECTOR_DB && frame->vector != VECTOR_NMI && frame->vector != VECTOR_BP;
+}
+
+bool agent_backtrace(const void *context)
+{
+    return agent_tell_stack_of(context, say_to_debugger);
 }
 
 static enum kda_outcome stop(const struct kda_exception *exception)
@@ -87,31 +113,55 @@ static bool is_engines_step(const struct x64_frame *frame)
            kda_claim_step(agent.engine);
 }
 
-/* No program of the firmware catches exceptions: what the debugger leaves unhandled at the first
- * chance comes to it a second time, and then the firmware's own handler has it. */
+/* The debugger's chances at a fault that no handler of the program's took, or will have first.
+ * passed: the first chance is over. */
+static enum kda_outcome show(struct x64_frame *frame, struct kda_exception *exception, bool passed)
+{
+    enum kda_outcome outcome;
+
+    if (passed && agent.protocol.policy == KDAGENT_DEBUGGER_FIRST)
+        exception->first_chance = false;
+    else if (is_fault(frame) && agent.options.stack)
+        agent_tell_stack(frame, say_to_debugger);
+    outcome = stop(exception);
+    if (outcome == KDA_HANDLED || !exception->first_chance)
+        return outcome;
+    if (is_fault(frame) && !passed && agent_offer_fault(frame, true))
+        return KDA_HANDLED;
+    if (outcome == KDA_NO_DEBUGGER)
+        return outcome;
+    exception->first_chance = false;
+    return stop(exception);
+}
+
+/* What the debugger leaves unhandled at the first chance, and no handler of the program's takes,
+ * comes to it a second time, and then the firmware's own handler has it. */
 static enum x64_verdict on_exception(struct x64_frame *frame)
 {
     struct kda_exception exception;
     uint64_t rip = frame->rip;
     enum kda_outcome outcome;
+    bool passed;
 
     if (is_engines_step(frame)) {
         frame->dr6 = X64_DR6_RESET;
         return X64_RESUME;
     }
+    passed = is_fault(frame) && agent_fault_was_passed(frame);
+    if (is_fault(frame) && !passed && agent_offer_fault(frame, false))
+        return X64_RESUME;
     x64_describe(frame, &exception);
     agent_modules_sync();
-    outcome = stop(&exception);
-    if (outcome == KDA_NOT_HANDLED && exception.first_chance) {
-        exception.first_chance = false;
-        outcome = stop(&exception);
-    }
+    outcome = show(frame, &exception, passed);
     if (outcome == KDA_HANDLED) {
         frame->dr6 = X64_DR6_RESET;
         return X64_RESUME;
     }
     if (frame->rip == exception.address)
         frame->rip = rip;
+    if (outcome == KDA_NO_DEBUGGER && is_fault(frame) && agent.options.stack &&
+        !agent.options.quiet)
+        agent_tell_stack(frame, say_on_console);
     return X64_CHAIN;
 }
 

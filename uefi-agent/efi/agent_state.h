@@ -44,6 +44,7 @@ struct agent_key {
 /* One image as the loader list of the engine has it. */
 struct agent_module {
     uint64_t base;
+    uint32_t size;  /* in memory */
     char path[104]; /* UTF-8; cut at the front when it is longer */
 };
 
@@ -84,6 +85,8 @@ struct agent {
 extern struct agent agent;
 
 /* agent.c */
+/* Prints a call stack; agent_tell_stack_of's answer. */
+bool agent_backtrace(const void *context);
 bool agent_start_engine(void);
 void agent_hook(void *tss_page);
 /* Stops the caller, as a break-in does. */
@@ -122,6 +125,21 @@ void agent_modules_stop(void);
 void agent_modules_sync(void);
 void agent_modules_refill(void);
 bool agent_modules_has(uint64_t base);
+
+/* stack.c: the interrupted program's call stack, line by line, until say returns false. It may
+ * change the line, which ends with a line end and NUL; size is without the NUL. */
+struct x64_frame;
+typedef bool (*agent_line_out)(char *line, size_t size);
+void agent_tell_stack(const struct x64_frame *frame, agent_line_out say);
+/* context: a CONTEXT of the program, or NULL: whoever entered the engine. False: it cannot be read.
+ */
+bool agent_tell_stack_of(const void *context, agent_line_out say);
+
+/* fault_handler.c: true when the program now goes on in its own handler. after_debugger: who had
+ * the first chance. */
+bool agent_offer_fault(struct x64_frame *frame, bool after_debugger);
+/* Whether this fault is one that the program's handler has just not handled. */
+bool agent_fault_was_passed(const struct x64_frame *frame);
 
 /* names.c: what an image is called. services: whether boot services may be asked, too. */
 void agent_name_image(const EFI_LOADED_IMAGE_PROTOCOL *image, bool services,

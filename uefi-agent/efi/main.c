@@ -96,7 +96,8 @@ static void start_engine(void)
     struct kda_protocol_ports ports = {.call = kda_agent_call,
                                        .caller = kda_agent_caller,
                                        .handlers = &agent.handlers,
-                                       .known = agent_modules_has};
+                                       .known = agent_modules_has,
+                                       .backtrace = agent_backtrace};
 
     agent.machine.ops = &x64_target_ops;
     ports.machine = agent.machine;

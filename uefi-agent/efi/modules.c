@@ -30,7 +30,7 @@ static bool wanted(const struct agent_module *module)
 }
 
 /* With the engine in hand. What is no PE image is listed with the size the firmware says. */
-static void tell(const struct agent_module *module, uint64_t size, bool notify)
+static void tell(struct agent_module *module, uint64_t size, bool notify)
 {
     struct kda_image image = {.path = module->path, .base = module->base};
     struct kda_pe headers;
@@ -43,6 +43,7 @@ static void tell(const struct agent_module *module, uint64_t size, bool notify)
     } else {
         image.size = (uint32_t)size;
     }
+    module->size = image.size;
     (void)kda_image_loaded(agent.engine, &image, notify);
 }
 
@@ -64,8 +65,8 @@ static void add(const struct agent_module *module, uint64_t size, bool notify)
 {
     if (agent.module_count == KDA_MAX_IMAGES || find(module->base) || !wanted(module))
         return;
-    agent.modules[agent.module_count++] = *module;
-    tell(module, size, notify);
+    agent.modules[agent.module_count] = *module;
+    tell(&agent.modules[agent.module_count++], size, notify);
 }
 
 /* TableSize counts the images, not the places: EDK2 leaves holes where images were unloaded, and
@@ -150,7 +151,7 @@ void agent_modules_sync(void)
 void agent_modules_refill(void)
 {
     for (size_t i = 0; i < agent.module_count; i++)
-        tell(&agent.modules[i], 0, false);
+        tell(&agent.modules[i], agent.modules[i].size, false);
 }
 
 struct load {

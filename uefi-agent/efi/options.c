@@ -265,6 +265,11 @@ static bool set_arguments(struct kda_options *options, const char *text)
     return set_text(options->arguments, text);
 }
 
+static bool set_stack(struct kda_options *options, const char *text)
+{
+    return set_bool(&options->stack, text);
+}
+
 struct setting {
     const char *name;
     bool (*set)(struct kda_options *options, const char *text);
@@ -285,6 +290,7 @@ static const struct setting settings[] = {
     {"arguments", set_arguments, "load options of the image to start next; up to 255 characters"},
     {"hotkey", set_hotkey, "none, pause, f1 to f12"},
     {"quiet", set_quiet, "yes, no"},
+    {"stack", set_stack, "on, off"},
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
 
@@ -300,6 +306,7 @@ void kda_options_default(struct kda_options *options)
         .wait_s = 30,
         .message_ms = 200,
         .hotkey = SCAN_PAUSE,
+        .stack = true,
         .modules = "*",
     };
 }

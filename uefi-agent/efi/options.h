@@ -42,6 +42,7 @@ struct kda_options {
     uint32_t max_read;   /* payload bytes of one memory reply; 0: the protocol's maximum */
     uint16_t hotkey;     /* UEFI's scan code of the key that stops the program; 0: none */
     bool quiet;          /* nothing on the firmware's console */
+    bool stack;          /* a fault is shown with its call stack */
 
     /* Images reported to the debugger: patterns with * and ?, separated by commas, compared with
      * the base name; "*" all, "" none. The agent itself is always reported. */

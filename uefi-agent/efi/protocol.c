@@ -35,6 +35,7 @@ struct request {
     KDAGENT_COMMAND command;
     void *context;
     const struct kda_range_entry *range;
+    KDAGENT_FAULT_HANDLER fault_handler;
     EFI_STATUS status;
 };
 
@@ -415,6 +416,104 @@ static EFI_STATUS EFIAPI call_send_record(KDAGENT_PROTOCOL *This, const CHAR16 *
     return enter(send_record, &request);
 }
 
+static void backtrace(struct kda_engine *engine, void *argument)
+{
+    struct request *request = argument;
+
+    if (request->protocol->ports.backtrace(request->bytes))
+        request->status = answered(kda_attached(engine));
+    else
+        request->status = EFI_INVALID_PARAMETER;
+}
+
+static EFI_STATUS EFIAPI call_backtrace(KDAGENT_PROTOCOL *This, const void *Context)
+{
+    struct request request = {.protocol = protocol_of(This), .bytes = Context};
+
+    return enter(backtrace, &request);
+}
+
+static void set_policy(struct kda_engine *engine, void *argument)
+{
+    struct request *request = argument;
+
+    (void)engine;
+    request->protocol->policy = request->size;
+    request->status = EFI_SUCCESS;
+}
+
+static EFI_STATUS EFIAPI call_set_policy(KDAGENT_PROTOCOL *This, UINTN Policy)
+{
+    struct request request = {.protocol = protocol_of(This), .size = Policy};
+
+    return Policy <= KDAGENT_NEVER ? enter(set_policy, &request) : EFI_INVALID_PARAMETER;
+}
+
+const struct kda_fault_handler *kda_protocol_fault_handler(const struct kda_protocol *protocol,
+                                                           uint64_t address)
+{
+    for (size_t i = 0; i < KDA_FAULT_HANDLERS_MAX; i++) {
+        const struct kda_fault_handler *handler = &protocol->fault_handlers[i];
+
+        if (handler->run && address - handler->base < handler->size)
+            return handler;
+    }
+    return NULL;
+}
+
+/* The place of an image's handler, or of base 0: a free one. */
+static struct kda_fault_handler *find_fault_handler(struct kda_protocol *protocol, uint64_t base)
+{
+    for (size_t i = 0; i < KDA_FAULT_HANDLERS_MAX; i++) {
+        if (protocol->fault_handlers[i].base == base)
+            return &protocol->fault_handlers[i];
+    }
+    return NULL;
+}
+
+static EFI_STATUS set_fault_handler(const struct request *request)
+{
+    struct kda_protocol *protocol = request->protocol;
+    struct kda_fault_handler *place = find_fault_handler(protocol, request->base);
+    struct kda_pe headers;
+
+    if (!request->fault_handler) {
+        if (!place)
+            return EFI_NOT_FOUND;
+        *place = (struct kda_fault_handler){.base = 0};
+        return EFI_SUCCESS;
+    }
+    if (place)
+        return EFI_ALREADY_STARTED;
+    if (!kda_pe_read(&protocol->ports.machine, request->base, &headers) || !headers.size)
+        return EFI_UNSUPPORTED;
+    place = find_fault_handler(protocol, 0);
+    if (!place)
+        return EFI_OUT_OF_RESOURCES;
+    *place = (struct kda_fault_handler){request->base, headers.size, request->fault_handler,
+                                        request->context};
+    return EFI_SUCCESS;
+}
+
+static void register_fault_handler(struct kda_engine *engine, void *argument)
+{
+    struct request *request = argument;
+
+    (void)engine;
+    request->status = set_fault_handler(request);
+}
+
+static EFI_STATUS EFIAPI call_register_fault_handler(KDAGENT_PROTOCOL *This, const void *Image,
+                                                     KDAGENT_FAULT_HANDLER Handler, void *Context)
+{
+    struct request request = {.protocol = protocol_of(This),
+                              .base = (uint64_t)(uintptr_t)Image,
+                              .fault_handler = Handler,
+                              .context = Context};
+
+    return Image ? enter(register_fault_handler, &request) : EFI_INVALID_PARAMETER;
+}
+
 void kda_protocol_init(struct kda_protocol *protocol, const struct kda_protocol_ports *ports)
 {
     *protocol = (struct kda_protocol){
@@ -434,6 +533,9 @@ void kda_protocol_init(struct kda_protocol *protocol, const struct kda_protocol_
                 .RemoveMemory = call_remove_memory,
                 .SendCommand = call_send_command,
                 .SendRecord = call_send_record,
+                .Backtrace = call_backtrace,
+                .SetExceptionPolicy = call_set_policy,
+                .RegisterFaultHandler = call_register_fault_handler,
             },
         .output = {.Revision = 1, .OutputMsg = call_output},
         .ports = *ports,

@@ -1,4 +1,4 @@
-/* kdexample.c - a program to be debugged, which uses every function of kdagent_protocol.h.
+/* kdexample.c - a program to be debugged, which uses every function of kdagent_protocol.h 1.0.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *

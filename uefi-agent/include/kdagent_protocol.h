@@ -53,7 +53,7 @@ typedef unsigned long long KDAGENT_UINT64;
 
 /* The major number (upper 16 bits) changes when a program made for an earlier one would fail;
  * functions are only ever added at the end, which changes the minor number. */
-#define KDAGENT_PROTOCOL_REVISION 0x00010000u
+#define KDAGENT_PROTOCOL_REVISION 0x00010001u
 
 #define KDAGENT_TEXT_MAX   2048u  /* characters of a text */
 #define KDAGENT_NAME_MAX   31u    /* characters of a command's name or a record's tag */
@@ -71,6 +71,25 @@ typedef EFI_STATUS(EFIAPI *KDAGENT_COMMAND)(void *Context, const CHAR16 *Argumen
 typedef UINTN(EFIAPI *KDAGENT_READ)(void *Context, KDAGENT_UINT64 Offset, void *Bytes, UINTN Size);
 typedef UINTN(EFIAPI *KDAGENT_WRITE)(void *Context, KDAGENT_UINT64 Offset, const void *Bytes,
                                      UINTN Size);
+
+/* A fault of the program. Registers: a CONTEXT as Windows x64 lays it out, 1232 bytes, complete. */
+typedef struct {
+    KDAGENT_UINT64 Vector; /* of the processor: 14, a page fault */
+    KDAGENT_UINT64 ErrorCode;
+    KDAGENT_UINT64 Address; /* CR2, of a page fault */
+    void *Registers;
+} KDAGENT_FAULT;
+
+/* EFI_SUCCESS: the program goes on with Registers, which the handler may have changed. An error:
+ * the fault was not handled, and whatever changed does not count. It is called with interrupts
+ * off, on a stack of 32 KiB, perhaps twice for one fault; a fault in it goes to the debugger. It
+ * must not call the firmware. */
+typedef EFI_STATUS(EFIAPI *KDAGENT_FAULT_HANDLER)(void *Context, KDAGENT_FAULT *Fault);
+
+/* Who sees a fault first, the program's handler or the debugger. NEVER: no handler is asked. */
+#define KDAGENT_HANDLER_FIRST  0u
+#define KDAGENT_DEBUGGER_FIRST 1u
+#define KDAGENT_NEVER          2u
 
 struct KDAGENT_PROTOCOL {
     KDAGENT_UINT64 Revision; /* KDAGENT_PROTOCOL_REVISION of the agent */
@@ -126,6 +145,23 @@ struct KDAGENT_PROTOCOL {
     EFI_STATUS(EFIAPI *SendCommand)(KDAGENT_PROTOCOL *This, const CHAR16 *Text);
     EFI_STATUS(EFIAPI *SendRecord)
     (KDAGENT_PROTOCOL *This, const CHAR16 *Tag, const void *Bytes, UINTN Size);
+
+    /* From here on: revision 1.1. */
+
+    /* Prints a call stack in the debugger: of Registers (a CONTEXT as above), or with NULL of the
+     * caller, with the agent's own functions before it. EFI_INVALID_PARAMETER: there is no memory
+     * at Registers. */
+    EFI_STATUS(EFIAPI *Backtrace)(KDAGENT_PROTOCOL *This, const void *Registers);
+
+    /* For all programs; KDAGENT_HANDLER_FIRST until somebody says otherwise. Breakpoints and single
+     * steps are always the debugger's. */
+    EFI_STATUS(EFIAPI *SetExceptionPolicy)(KDAGENT_PROTOCOL *This, UINTN Policy);
+
+    /* Faults of instructions in the image with its PE headers at Image go to Handler. NULL: no
+     * longer; do that before the image goes. EFI_ALREADY_STARTED: the image has a handler.
+     * EFI_UNSUPPORTED: no PE32+ image. EFI_NOT_FOUND: there is no handler to take away. */
+    EFI_STATUS(EFIAPI *RegisterFaultHandler)
+    (KDAGENT_PROTOCOL *This, const void *Image, KDAGENT_FAULT_HANDLER Handler, void *Context);
 };
 
 /* The protocol of an earlier UEFI debug engine; programs made for it find ours under the same GUID.
