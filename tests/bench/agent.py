@@ -9,9 +9,11 @@ each byte sent is a system call, and what is received comes in pieces of at most
 after a turn of the emulator's main loop. That loop, the processor's thread and the client take
 turns, too: round trips vary much where other programs use the cores.
 
-The raw round trip has as many bytes each way as GetVersion with its acknowledgements. Medians over
-the rounds are shown. Passes (exit status 0) when the payload of memory reads is at least 0.8 of the
-raw rate and the image is smaller than 100 KiB.
+The raw round trip has as many bytes each way as GetVersion with its acknowledgements. A step is
+answered by a state change, which is longer: what it is compared with is the raw round trip plus the
+time of the additional bytes at the raw rate. Medians over the rounds are shown. Passes (exit status
+0) when the payload of memory reads is at least 0.8 of the raw rate and the image is smaller than
+100 KiB.
 """
 
 import argparse
@@ -34,6 +36,7 @@ CLIENT = Path(os.environ.get("KDLENS_AGENT_CLIENT") or REPOSITORY / "build/tests
 RATE_LIMIT, SIZE_LIMIT = 0.8, 100 << 10
 STREAM = 1 << 20
 MESSAGE = 73 + 16  # a packet of 56 bytes with header and trailer, and an acknowledgement
+STATE_CHANGE = 240 - 56  # bytes that its payload has more than a reply's
 
 # COM1 is at 3F8h; +5 is the line status: bit 0 a byte is there, bit 5 one may be sent. 16-bit code.
 BOOT_SECTOR = bytes.fromhex("".join(line.split(";")[0].replace(" ", "") for line in """
@@ -148,6 +151,7 @@ def main() -> int:
     version = subprocess.run([machine.QEMU, "--version"], capture_output=True, text=True).stdout
     size = (IMAGES / "kdagent.efi").stat().st_size
     share = median["read"] / median["stream"]
+    raw_step = 1 / (1 / median["trip"] + STATE_CHANGE / median["stream"])
     print(f"""{version.splitlines()[0]}, medians of {options.rounds}
   raw UART, bytes a second                     {median["stream"]:10.0f}
   memory read by the agent, payload a second   {median["read"]:10.0f}   {share:.2f} of it
@@ -155,7 +159,7 @@ def main() -> int:
   GetVersion, a second                         {median["version"]:10.0f}   \
 {median["version"] / median["trip"]:.2f} of it
   single steps, a second                       {median["step"]:10.0f}   \
-{median["step"] / median["trip"]:.2f} of it
+{median["step"] / raw_step:.2f} of raw ones with a state change's bytes, {raw_step:.0f}
   kdagent.efi, bytes                           {size:10}   at most {SIZE_LIMIT}""")
     return 0 if share >= RATE_LIMIT and size < SIZE_LIMIT else 1
 

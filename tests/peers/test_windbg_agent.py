@@ -50,6 +50,7 @@ FAULTS = [
      "Attempt to execute non-executable address ffffffff80000000"),
     ("protection", "Access violation - code c0000005", "KdExampleReadFault", PAST.format(2),
      "Attempt to read from address ffffffffffffffff"),
+    ("selector", "Access violation - code c0000005", "KdExampleSelectorFault", PAST.format(2), ""),
     ("int3", "Break instruction exception - code 80000003", "KdExampleBreakpoint", PAST.format(1),
      ""),
 ]
@@ -156,6 +157,13 @@ class Bench:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def size_of_image(path: Path) -> int:
+    """SizeOfImage of the file's optional header."""
+    data = path.read_bytes()
+    header = int.from_bytes(data[0x3C:0x40], "little")
+    return int.from_bytes(data[header + 24 + 56:header + 24 + 60], "little")
+
+
 def number(text: str, name: str) -> int:
     match = re.search(rf"\b{name}=([0-9a-f`]+)", text)
     assert match, f"no {name} in {text!r}"
@@ -202,6 +210,8 @@ class Session(WithEngine):
             self.assertIn("kdexample", sizes)
             self.assertIn("DxeCore", sizes)
             self.assertGreater(len(sizes), 50)
+            for name in ("kdagent", "kdexample"):
+                self.assertEqual(sizes[name], size_of_image(AGENT / f"{name}.efi"), name)
             engine.command(".reload", PATIENCE)
         self.assertIn("private pdb symbols", engine.command("ld kdagent; lm m kdagent", PATIENCE))
         self.assertIn("private pdb symbols",
@@ -220,6 +230,9 @@ class Session(WithEngine):
         at = number(engine.command("r rip"), "rip")
         engine.step("t")
         self.assertGreater(number(engine.command("r rip"), "rip"), at)
+        at_t = number(engine.command("r rip"), "rip")
+        engine.step("p")
+        self.assertGreater(number(engine.command("r rip"), "rip"), at_t)
         engine.step("gu")
         self.assertRegex(engine.command("ln @rip"), "KdExampleLoop")
         self.assertIn("Breakpoint 0 hit", engine.step("g"))
@@ -252,11 +265,19 @@ class Session(WithEngine):
                            re.M)[1].replace("`", "")
         self.assertRegex(engine.command(f"db /p {window} l10"), r"(5a[ -]){15}5a")
         self.assertEqual(bench.machine.memory(int(window, 16), 16), b"\x5a" * 16)
-        # Code: the page may be read-only.
-        engine.command("eb kdexample!KdExampleTick cc")
-        self.assertRegex(engine.command("db kdexample!KdExampleTick l1"), r"  cc ")
+        self.write_protected(bench.machine, engine)
         self.assertRegex(engine.command("ib 3fd"), r"3fd: +60")  # line status: empty
         self.assertIn("00000d00", engine.command("rdmsr c0000080"))  # EFER, uefi: LME LMA NXE
+
+    def write_protected(self, guest, engine):
+        """Firmware code in a page that the page tables do not let be written."""
+        address = int(re.search(r"^([0-9a-f]+)-[0-9a-f]+ \S+ -r-", guest.monitor("info mem"),
+                                re.M)[1], 16)
+        before = guest.memory(address, 1)[0]
+        engine.command(f"eb {address:x} {before ^ 0xFF:x}")
+        self.assertEqual(guest.memory(address, 1)[0], before ^ 0xFF)
+        engine.command(f"eb {address:x} {before:x}")
+        self.assertEqual(guest.memory(address, 1)[0], before)
 
     def test_every_fault(self):
         bench, engine = self.in_example(" ".join(fault[0] for fault in FAULTS) + " hello")
