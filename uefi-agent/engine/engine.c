@@ -56,6 +56,8 @@ bool kda_converse(struct kda_engine *engine, const struct kda_event *event)
     }
     if (!there)
         engine->outcome = KDA_NO_DEBUGGER;
+    /* What was ignored in the stop came again in it: it is no wish for the next one. */
+    wire->unheard = false;
     kda_release(engine);
     engine->event = NULL;
     return there;

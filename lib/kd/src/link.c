@@ -268,11 +268,18 @@ static void add_ack(const struct kd_link *link, uint32_t id, struct kd_link_acti
     add_control(out, KD_PACKET_ACKNOWLEDGE, is_serial(link) ? id & ~KD_SYNC_PACKET_ID : id);
 }
 
+/* R14: whether this packet is as good as the ACK of the reply on the way. */
+static bool replaces_ack(const struct kd_link *link, const struct kd_link_sync *packet)
+{
+    return is_target(link) && link->sending && !link->untouched && link->early == 0 &&
+           link->type == KD_PACKET_STATE_MANIPULATE && packet->type == KD_PACKET_STATE_MANIPULATE;
+}
+
 /* Takes a packet that is new and wanted. */
 static void take(struct kd_link *link, const struct kd_link_sync *packet, const uint8_t *payload,
                  struct kd_link_actions *out)
 {
-    bool sync = has_sync(link, packet->id);
+    bool sync = has_sync(link, packet->id), replaces = replaces_ack(link, packet);
     struct kd_link_action *action;
 
     add_ack(link, packet->id, out);
@@ -289,6 +296,8 @@ static void take(struct kd_link *link, const struct kd_link_sync *packet, const 
     stop_resetting(link);
     link->sync = *packet;
     link->sync.valid = sync;
+    if (replaces)
+        end_packet(link, KD_LINK_SENT_OK, out);
     if (link->sending)
         link->early++;
     action = add(out, KD_LINK_DELIVER);

@@ -48,8 +48,12 @@
  *       [kd; repetition: ours]
  *   R14 A data packet that comes before the ACK of the own one is taken (action.early); the
  *       caller keeps it and serves it after SENT_OK. Past early_limit of them it is ignored and
- *       will come again. The known targets answer RESEND and take it for the ACK, which keeps the
- *       RESET storm alive. [ours]
+ *       will come again. But a target whose reply is on the way takes the next request for the
+ *       reply's ACK: that was lost, or the reply was, and WinDbg, which then asks anew with the
+ *       next id, no longer wants it; sent after all, it and every later one would be taken for
+ *       the answer to the request behind it. [windbg, on a line that loses packets] The known
+ *       targets take any data packet for the ACK and answer RESEND, which keeps the RESET storm
+ *       alive. [rest: ours]
  *   R15 Target, serial: until its SYNC packet is acknowledged, data packets are older than that
  *       start; they are ignored, without ACK. [ours]
  *
