@@ -280,6 +280,17 @@ static void deliver(struct kd_client *client, const struct kd_link_action *actio
 
 /* --- what becomes of our packets */
 
+/* The target goes on because it was told to. It may ask for input already, when its
+ * acknowledgement was lost and Continue had to be repeated. */
+static void begin_continued(struct kd_client *client)
+{
+    bool prompts = client->state == KD_CLIENT_PROMPTING;
+
+    begin_running(client);
+    if (prompts)
+        client->state = KD_CLIENT_PROMPTING;
+}
+
 /* Continue has arrived. A state change that came before its acknowledgement is the stop before,
  * repeated, unless the acknowledgement was lost and Continue had to be repeated. */
 static void resumed(struct kd_client *client)
@@ -288,7 +299,7 @@ static void resumed(struct kd_client *client)
     size_t early = client->early_size;
 
     client->early_size = 0;
-    begin_running(client);
+    begin_continued(client);
     end_request(client);
     emit(client, KD_CLIENT_SENT, NULL, 0);
     if (early > 0 && repeated)
@@ -303,7 +314,7 @@ static void sent(struct kd_client *client, const uint8_t *payload)
             begin_running(client);
     } else if (client->request.progress == KD_CLIENT_IDLE) {
         if (client->resumes) /* it was waited for in vain, and arrived all the same */
-            begin_running(client);
+            begin_continued(client);
     } else if (client->request.progress == KD_CLIENT_ON_WAY) {
         if (client->resumes) {
             resumed(client);

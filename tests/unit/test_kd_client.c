@@ -401,6 +401,24 @@ static void prompt(void)
     free(world);
 }
 
+/* The acknowledgement of Continue is lost, and the target asks before the repetition. */
+static void prompt_before_acknowledgement(void)
+{
+    struct world *world = stopped_world();
+    struct kd_client_request request = {.api = 0x313C, .silent = true, .resumes = true};
+    uint8_t question[18] = {0x31, 0x32, 0, 0, 6, 0, 1, 0, 2, 0, 0, 0, 5, 0, 0, 0, '?', ' '};
+
+    kd_client_request(&world->client, world->now, &request);
+    give_packet(world, 3, 0x80800001, question, sizeof question);
+    CHECK_EQ_U64(last(world)->kind, KD_CLIENT_PROMPT);
+    pass(world, SECOND + SECOND / 10);
+    give_control(world, 4, 0x80800000);
+    CHECK_EQ_U64(last(world)->kind, KD_CLIENT_SENT);
+    CHECK_EQ_U64(world->client.state, KD_CLIENT_PROMPTING);
+    CHECK(kd_client_answer(&world->client, world->now, "yes", 3));
+    free(world);
+}
+
 static void file_request(void)
 {
     struct world *world = stopped_world();
@@ -478,17 +496,16 @@ static void random_bytes(void)
     free(world);
 }
 
-KD_TEST_MAIN({"connecting to a stopped target", connects},
-             {"RESET and break-in alternate", alternates},
-             {"no break-in unless wanted", no_break_wanted},
-             {"a missing state change is asked for", nudges}, {"hold sends nothing first", holds},
-             {"a request and its reply", request_and_reply},
-             {"a reply before the acknowledgement", reply_before_acknowledgement},
-             {"replies that are none", wrong_replies},
-             {"a request survives RESET", request_survives_reset},
-             {"another stop ends a request", request_and_another_stop},
-             {"continue and the next stop", resumes},
-             {"continue without its acknowledgement", resumes_without_acknowledgement},
-             {"a prompt and its answer", prompt}, {"a file request is refused", file_request},
-             {"messages that are too short", short_messages}, {"a target that was reset", restart},
-             {"random bytes", random_bytes})
+KD_TEST_MAIN(
+    {"connecting to a stopped target", connects}, {"RESET and break-in alternate", alternates},
+    {"no break-in unless wanted", no_break_wanted}, {"a missing state change is asked for", nudges},
+    {"hold sends nothing first", holds}, {"a request and its reply", request_and_reply},
+    {"a reply before the acknowledgement", reply_before_acknowledgement},
+    {"replies that are none", wrong_replies}, {"a request survives RESET", request_survives_reset},
+    {"another stop ends a request", request_and_another_stop},
+    {"continue and the next stop", resumes},
+    {"continue without its acknowledgement", resumes_without_acknowledgement},
+    {"a prompt and its answer", prompt},
+    {"a prompt before the acknowledgement", prompt_before_acknowledgement},
+    {"a file request is refused", file_request}, {"messages that are too short", short_messages},
+    {"a target that was reset", restart}, {"random bytes", random_bytes})
