@@ -13,7 +13,7 @@
 
 /* How a field is shown, as far as rows with one filter must agree: Wireshark has 32-bit and 64-bit
  * integers. */
-enum shown_class { SHOWN_NARROW, SHOWN_WIDE, SHOWN_BYTES, SHOWN_TEXT, SHOWN_IPV6 };
+enum shown_class { SHOWN_NARROW, SHOWN_WIDE, SHOWN_BYTES, SHOWN_TEXT, SHOWN_IPV6, SHOWN_GUID };
 
 static enum shown_class class_of(const struct kd_field *field)
 {
@@ -27,6 +27,8 @@ static enum shown_class class_of(const struct kd_field *field)
         return SHOWN_TEXT;
     case KD_FORMAT_IPV6:
         return SHOWN_IPV6;
+    case KD_FORMAT_GUID:
+        return SHOWN_GUID;
     default:
         return kd_type_size((enum kd_type)field->type) > 4 ? SHOWN_WIDE : SHOWN_NARROW;
     }
@@ -82,8 +84,9 @@ static void check_filter(const struct kd_layout *layout, const struct kd_field *
     const char *filter = field->filter;
     size_t length = strlen(filter);
 
-    check_row(strncmp(filter, "kd.", 3) == 0 || strncmp(filter, "kdnet.", 6) == 0, layout, field,
-              "the filter begins neither with kd. nor with kdnet.");
+    check_row(strncmp(filter, "kd.", 3) == 0 || strncmp(filter, "kdnet.", 6) == 0 ||
+                  strncmp(filter, "vmbus.", 6) == 0,
+              layout, field, "the filter begins with none of kd., kdnet. and vmbus.");
     check_row(strspn(filter, "abcdefghijklmnopqrstuvwxyz0123456789_.") == length, layout, field,
               "the filter has characters that Wireshark refuses or that are awkward to type");
     check_row(!strstr(filter, "..") && filter[length - 1] != '.', layout, field,
@@ -108,6 +111,8 @@ static void check_shape(const struct kd_layout *layout, const struct kd_field *f
     check_row(field->format != KD_FORMAT_ASCII || element == 1, layout, field, "text is of u8");
     check_row(field->format != KD_FORMAT_IPV6 || (element == 1 && field->count == 16), layout,
               field, "an address is u8[16]");
+    check_row(field->format != KD_FORMAT_GUID || (element == 1 && field->count == 16), layout,
+              field, "a GUID is u8[16]");
     check_row(field->direction >= KD_DIR_REQ && field->direction <= KD_DIR_BOTH, layout, field,
               "no direction");
     check_row(!field->set || class_of(field) <= SHOWN_WIDE, layout, field, "values of no number");

@@ -4,6 +4,8 @@
  */
 #include "kd/describe.h"
 
+#include "kd/vmbus.h"
+
 /* clang-format off */
 static const struct kd_label labels_api[] = {
 #define KD_API(constant, number, name, layout, request, reply, answer) {number, name},
@@ -12,6 +14,11 @@ static const struct kd_label labels_api[] = {
 
 static const struct kd_label labels_ntstatus[] = {
 #define KD_NTSTATUS(name, value) {value, #name},
+#include "kd/protocol.def"
+};
+
+static const struct kd_label labels_vmbus_message[] = {
+#define KD_VMBUS_MESSAGE(constant, number, name, layout, from, size, answer) {number, name},
 #include "kd/protocol.def"
 };
 
@@ -25,6 +32,7 @@ static const struct kd_label labels_ntstatus[] = {
 const struct kd_value_set kd_value_sets[KD_SET_ID_COUNT] = {
     [KD_SET_ID_api] = {"api", "ApiNumber", KD_SET_ENUM, COUNT_OF(labels_api), labels_api},
     [KD_SET_ID_ntstatus] = {"ntstatus", "NTSTATUS", KD_SET_ENUM, COUNT_OF(labels_ntstatus), labels_ntstatus},
+    [KD_SET_ID_vmbus_message] = {"vmbus_message", "VMBus message", KD_SET_ENUM, COUNT_OF(labels_vmbus_message), labels_vmbus_message},
 #define KD_VALUES(set, title, kind) \
     [KD_SET_ID_##set] = {#set, title, KD_SET_##kind, COUNT_OF(labels_##set), labels_##set},
 #include "kd/protocol.def"
@@ -54,6 +62,19 @@ const struct kd_api_info kd_apis[] = {
 #include "kd/protocol.def"
 };
 const size_t kd_api_count = COUNT_OF(kd_apis);
+
+enum sender { FROM_HOST, FROM_GUEST };
+
+static const struct kd_vmbus_message_info vmbus_messages[] = {
+#define KD_VMBUS_MESSAGE(constant, number, name, layout, from, size, answer) \
+    [number] = {number, name, KD_LAYOUT_##layout, FROM_##from == FROM_GUEST, size, answer},
+#include "kd/protocol.def"
+};
+
+static const char *const vmbus_guid_labels[KD_VMBUS_GUID_COUNT] = {
+#define KD_VMBUS_GUID(name, label, a, b, c, d, e) [KD_VMBUS_GUID_##name] = label,
+#include "kd/protocol.def"
+};
 
 static const struct kd_arch_info archs[] = {
 #define KD_ARCH(arch, machine, label, pointer, context, report, set, special, selector) \
@@ -116,6 +137,31 @@ enum kd_layout_id kd_api_layout32(const struct kd_api_info *api)
     };
 
     return narrow[api->layout] != KD_LAYOUT_none ? narrow[api->layout] : api->layout;
+}
+
+const struct kd_vmbus_message_info *kd_vmbus_message_find(uint32_t number)
+{
+    if (number >= COUNT_OF(vmbus_messages) || !vmbus_messages[number].name)
+        return NULL;
+    return &vmbus_messages[number];
+}
+
+enum kd_layout_id kd_vmbus_message_layout(const struct kd_vmbus_message_info *message,
+                                          uint32_t version)
+{
+    if (version >= KD_VMBUS_VERSION_5_0 && message->number == KD_VMBUS_INITIATE_CONTACT)
+        return KD_LAYOUT_vmbus_initiate_contact5;
+    if (version >= KD_VMBUS_VERSION_5_0 && message->number == KD_VMBUS_VERSION_RESPONSE)
+        return KD_LAYOUT_vmbus_version_response5;
+    return message->layout;
+}
+
+const char *kd_vmbus_guid_label(const uint8_t guid[16])
+{
+    for (unsigned id = 0; id < KD_VMBUS_GUID_COUNT; id++)
+        if (kd_vmbus_is_guid((const kd_u8 *)guid, (enum kd_vmbus_guid)id))
+            return vmbus_guid_labels[id];
+    return NULL;
 }
 
 const struct kd_arch_info *kd_arch_info(enum kd_arch arch)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kd/describe.h"
+#include "kd/vmbus.h"
 
 /* The C names of values and requests: describe.h has no use for them, so they come from the rows.
  */
@@ -28,6 +29,21 @@ static const char *const *const constants[KD_SET_ID_COUNT] = {
 
 static const char *const api_constants[] = {
 #define KD_API(constant, number, name, layout, request, reply, answer) #constant,
+#include "kd/protocol.def"
+};
+
+static const struct {
+    uint32_t number;
+    const char *constant;
+} messages[] = {
+#define KD_VMBUS_MESSAGE(constant, number, name, layout, from, size, answer) {number, #constant},
+#include "kd/protocol.def"
+};
+
+static const struct {
+    const char *constant, *label, *text;
+} guids[] = {
+#define KD_VMBUS_GUID(name, label, a, b, c, d, e) {"KD_VMBUS_GUID_" #name, label, #a "-" #b "-" #c "-" #d "-" #e},
 #include "kd/protocol.def"
 };
 
@@ -114,6 +130,7 @@ static void print_head(FILE *out)
           "- *Direction* says whether the request, the reply or both give the bytes a meaning;\n"
           "  elsewhere they are junk. Messages that nobody replies to count as both.\n\n"
           "Contents: [Requests](#requests), [Architectures](#architectures),\n"
+          "[VMBus messages](#vmbus-messages), [VMBus GUIDs](#vmbus-guids),\n"
           "[Structures](#structures), [Value sets](#value-sets), [NTSTATUS](#ntstatus).\n",
           out);
 }
@@ -166,6 +183,33 @@ static void print_archs(FILE *out)
     }
 }
 
+static void print_messages(FILE *out)
+{
+    fputs("\n## VMBus messages\n\n"
+          "Channel messages. *Size* is that of the shortest form. Since version 5.0 "
+          "INITIATE_CONTACT\n"
+          "and VERSION_RESPONSE have the layouts whose names end in 5.\n\n"
+          "| Number | Name | Constant | From | Size | Layout | Answered by |\n"
+          "|---|---|---|---|---|---|---|\n",
+          out);
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        const struct kd_vmbus_message_info *info = kd_vmbus_message_find(messages[i].number);
+        const struct kd_vmbus_message_info *answer = kd_vmbus_message_find(info->answer);
+
+        fprintf(out, "| %" PRIu32 " | %s | `%s` | %s | %" PRIu32 " |", info->number, info->name,
+                messages[i].constant, info->from_guest ? "guest" : "host", info->size);
+        print_layout_link(out, info->layout);
+        fprintf(out, " %s |\n", answer ? answer->name : "-");
+    }
+}
+
+static void print_guids(FILE *out)
+{
+    fputs("\n## VMBus GUIDs\n\n| GUID | Label | Constant |\n|---|---|---|\n", out);
+    for (size_t i = 0; i < sizeof guids / sizeof guids[0]; i++)
+        fprintf(out, "| %s | %s | `%s` |\n", guids[i].text, guids[i].label, guids[i].constant);
+}
+
 static void print_gap(FILE *out, size_t from, size_t to)
 {
     if (from < to)
@@ -191,6 +235,8 @@ static void print_field(FILE *out, const struct kd_field *field)
         fputs(" [ntstatus](#ntstatus) |", out);
     else if (field->set == &kd_value_sets[KD_SET_ID_api])
         fputs(" [api](#requests) |", out);
+    else if (field->set == &kd_value_sets[KD_SET_ID_vmbus_message])
+        fputs(" [vmbus_message](#vmbus-messages) |", out);
     else
         fprintf(out, " [%s](#values-%s) |", field->set->tag, field->set->tag);
     fprintf(out, " %s |\n", direction_name(field->direction));
@@ -265,6 +311,8 @@ static void print_all(FILE *out)
     print_head(out);
     print_apis(out);
     print_archs(out);
+    print_messages(out);
+    print_guids(out);
     print_layouts(out);
     fputs("\n## Value sets\n", out);
     for (unsigned id = 0; id < KD_SET_ID_COUNT; id++)

@@ -48,6 +48,7 @@ enum kd_format {
     KD_FORMAT_BYTES,
     KD_FORMAT_ASCII,
     KD_FORMAT_IPV6,
+    KD_FORMAT_GUID,
 };
 
 /* Which direction gives a field its meaning; BOTH has both bits. */
@@ -87,6 +88,7 @@ enum kd_set_id {
     KD_SET_ID_none,
     KD_SET_ID_api,
     KD_SET_ID_ntstatus,
+    KD_SET_ID_vmbus_message,
 #define KD_VALUES(set, title, kind) KD_SET_ID_##set,
 #include "kd/protocol.def"
     KD_SET_ID_COUNT
@@ -138,6 +140,15 @@ struct kd_arch_info {
     uint64_t special_selector; /* TargetBaseAddress of the special registers */
 };
 
+struct kd_vmbus_message_info {
+    uint32_t number;
+    const char *name;
+    enum kd_layout_id layout; /* before version 5.0; see kd_vmbus_message_layout */
+    bool from_guest;
+    uint32_t size;   /* of the shortest form, in bytes */
+    uint32_t answer; /* the message that answers it; 0: none does */
+};
+
 /* Bytes of one element of the type. */
 size_t kd_type_size(enum kd_type type);
 
@@ -150,6 +161,16 @@ const struct kd_api_info *kd_api_find(uint32_t number);
 /* The layout of the request's union under the 32-bit protocol (before version 5), where it differs.
  */
 enum kd_layout_id kd_api_layout32(const struct kd_api_info *api);
+
+/* The channel message of this number, or null. Constant time. */
+const struct kd_vmbus_message_info *kd_vmbus_message_find(uint32_t number);
+
+/* Its layout in a connection of this version (for INITIATE_CONTACT: the version it asks for). */
+enum kd_layout_id kd_vmbus_message_layout(const struct kd_vmbus_message_info *message,
+                                          uint32_t version);
+
+/* The label of a GUID as it lies in a message, or null. Linear. */
+const char *kd_vmbus_guid_label(const uint8_t guid[16]);
 
 /* The architecture, or null when it is not known. */
 const struct kd_arch_info *kd_arch_info(enum kd_arch arch);

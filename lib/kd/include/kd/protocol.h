@@ -25,6 +25,11 @@ enum kd_manipulate_api {
 #include "kd/protocol.def"
 };
 
+enum kd_vmbus_message_type {
+#define KD_VMBUS_MESSAGE(constant, number, name, layout, from, size, answer) constant = number,
+#include "kd/protocol.def"
+};
+
 /* An enumerator is an int, and half of all NTSTATUS values do not fit one: the bits are kept here. */
 enum kd_ntstatus_bits {
 #define KD_NTSTATUS(name, value) KD_BITS_##name = (int)value##u,

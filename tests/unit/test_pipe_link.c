@@ -1,11 +1,11 @@
-/* test_vmbus_frame.c - frames of a debug agent's VMBus pipe: known bytes, cuts, damage, repetition.
+/* test_pipe_link.c - frames of a debug agent's VMBus pipe: known bytes, cuts, damage, repetition.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
  * Frames of the agent are made here, from the description, and not by the code under test.
  */
 #include "check.h"
-#include "vmbus_frame.h"
+#include "kd/pipe_link.h"
 
 #define MILLISECOND UINT64_C(1000000)
 
@@ -20,11 +20,11 @@ static struct seen {
     size_t sent_size, frames, first_frame; /* frames: how many; first_frame: size of the first */
     uint8_t received[65536];
     size_t received_size;
-    unsigned news[VMBUS_GIVEN_UP + 1];
-    uint64_t numbers[VMBUS_GIVEN_UP + 1]; /* the sum */
+    unsigned news[KD_PIPE_SENDS_PLAIN + 1];
+    uint64_t numbers[KD_PIPE_SENDS_PLAIN + 1]; /* the sum */
 } seen;
 
-static struct vmbus_link link;
+static struct kd_pipe_link link;
 
 static void on_received(void *context, const uint8_t *bytes, size_t size)
 {
@@ -42,19 +42,25 @@ static void on_send(void *context, const uint8_t *frame, size_t size)
     seen.sent_size += size;
 }
 
-static void on_news(void *context, enum vmbus_news news, uint64_t number)
+static void on_news(void *context, enum kd_pipe_news news, uint64_t number)
 {
     (void)context;
     seen.news[news]++;
     seen.numbers[news] += number;
 }
 
-static void start(void)
+static void start_as(enum kd_pipe_end end, enum kd_pipe_framing framing)
 {
-    static const struct vmbus_link_events events = {on_received, on_send, on_news};
+    static const struct kd_pipe_link_events events = {on_received, on_send, on_news};
+    const struct kd_pipe_link_config config = {end, framing, KD_PIPE_SEND_BYTE_MODE};
 
     memset(&seen, 0, sizeof seen);
-    vmbus_link_init(&link, &events, NULL);
+    kd_pipe_link_init(&link, &config, &events, NULL);
+}
+
+static void start(void)
+{
+    start_as(KD_PIPE_HOST, KD_PIPE_FRAMES);
 }
 
 static void put(uint8_t *out, uint32_t word)
@@ -95,14 +101,14 @@ static void push_data(uint32_t sequence, const char *text)
 {
     uint8_t frame[256];
 
-    vmbus_link_push(&link, 0, frame, make_data(frame, sequence, text, strlen(text)));
+    kd_pipe_link_push(&link, 0, frame, make_data(frame, sequence, text, strlen(text)));
 }
 
 static void push_acknowledge(uint32_t sequence)
 {
     uint8_t frame[32];
 
-    vmbus_link_push(&link, 0, frame, make_acknowledge(frame, sequence));
+    kd_pipe_link_push(&link, 0, frame, make_acknowledge(frame, sequence));
 }
 
 static void check_received(const char *text)
@@ -114,10 +120,10 @@ static void check_received(const char *text)
 static void sends_the_known_bytes(void)
 {
     start();
-    CHECK_EQ_U64(vmbus_link_take(&link, 0, (const uint8_t *)"b", 1), 1);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, 0, (const uint8_t *)"b", 1), 1);
     CHECK_EQ_U64(seen.sent_size, sizeof break_in);
     CHECK_EQ_MEM(seen.sent, break_in, sizeof break_in);
-    CHECK_EQ_U64(vmbus_frame_length(seen.sent, seen.sent_size), sizeof break_in);
+    CHECK_EQ_U64(kd_pipe_frame_length(seen.sent, seen.sent_size), sizeof break_in);
 }
 
 static void knows_the_acknowledge(void)
@@ -128,10 +134,10 @@ static void knows_the_acknowledge(void)
     make_acknowledge(frame, 0x5687);
     CHECK_EQ_MEM(frame + 16, known, sizeof known);
     start();
-    vmbus_link_take(&link, 0, (const uint8_t *)"b", 1);
+    kd_pipe_link_take(&link, 0, (const uint8_t *)"b", 1);
     push_acknowledge(0x5687);
-    CHECK_EQ_U64(seen.news[VMBUS_ACKNOWLEDGES], 1);
-    CHECK_EQ_U64(vmbus_link_deadline(&link), UINT64_MAX);
+    CHECK_EQ_U64(seen.news[KD_PIPE_ACKNOWLEDGES], 1);
+    CHECK_EQ_U64(kd_pipe_link_deadline(&link), UINT64_MAX);
 }
 
 static void divides_what_is_long(void)
@@ -143,14 +149,14 @@ static void divides_what_is_long(void)
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 7);
     while (taken < sizeof bytes)
-        taken += vmbus_link_take(&link, 0, bytes + taken, sizeof bytes - taken);
+        taken += kd_pipe_link_take(&link, 0, bytes + taken, sizeof bytes - taken);
     CHECK_EQ_U64(seen.frames, 3);
     CHECK_EQ_U64(seen.first_frame, 2048);
     for (; at < seen.sent_size; frames++)
-        at += vmbus_frame_length(seen.sent + at, seen.sent_size - at);
+        at += kd_pipe_frame_length(seen.sent + at, seen.sent_size - at);
     CHECK_EQ_U64(frames, 3);
-    CHECK_EQ_MEM(seen.sent + 24, bytes, VMBUS_SEND_MAX);
-    CHECK_EQ_MEM(seen.sent + 2048 + 24, bytes + VMBUS_SEND_MAX, VMBUS_SEND_MAX);
+    CHECK_EQ_MEM(seen.sent + 24, bytes, KD_PIPE_SEND_BYTE_MODE);
+    CHECK_EQ_MEM(seen.sent + 2048 + 24, bytes + KD_PIPE_SEND_BYTE_MODE, KD_PIPE_SEND_BYTE_MODE);
 }
 
 static void takes_frames_cut_anywhere(void)
@@ -164,29 +170,29 @@ static void takes_frames_cut_anywhere(void)
     for (size_t piece = 1; piece <= size; piece++) {
         start();
         for (size_t at = 0; at < size; at += piece)
-            vmbus_link_push(&link, 0, stream + at, size - at < piece ? size - at : piece);
+            kd_pipe_link_push(&link, 0, stream + at, size - at < piece ? size - at : piece);
         check_received("first second third");
         CHECK_EQ_U64(seen.sent_size, 0);
-        CHECK_EQ_U64(seen.news[VMBUS_DAMAGED] + seen.news[VMBUS_MISSING], 0);
+        CHECK_EQ_U64(seen.news[KD_PIPE_DAMAGED] + seen.news[KD_PIPE_MISSING], 0);
     }
 }
 
 static void takes_the_longest_frame(void)
 {
-    static uint8_t payload[VMBUS_RECEIVE_MAX + 1], frame[sizeof payload + 24];
+    static uint8_t payload[KD_PIPE_RECEIVE_MAX + 1], frame[sizeof payload + 24];
     size_t size;
 
     start();
     memset(payload, 0x30, sizeof payload);
-    size = make_data(frame, 2, payload, VMBUS_RECEIVE_MAX);
-    vmbus_link_push(&link, 0, frame, size);
-    CHECK_EQ_U64(seen.received_size, VMBUS_RECEIVE_MAX);
-    size = make_data(frame, 3, payload, VMBUS_RECEIVE_MAX + 1);
-    vmbus_link_push(&link, 0, frame, size);
-    CHECK_EQ_U64(seen.received_size, VMBUS_RECEIVE_MAX);
+    size = make_data(frame, 2, payload, KD_PIPE_RECEIVE_MAX);
+    kd_pipe_link_push(&link, 0, frame, size);
+    CHECK_EQ_U64(seen.received_size, KD_PIPE_RECEIVE_MAX);
+    size = make_data(frame, 3, payload, KD_PIPE_RECEIVE_MAX + 1);
+    kd_pipe_link_push(&link, 0, frame, size);
+    CHECK_EQ_U64(seen.received_size, KD_PIPE_RECEIVE_MAX);
     push_data(4, "x");
-    CHECK_EQ_U64(seen.received_size, VMBUS_RECEIVE_MAX + 1);
-    CHECK_EQ_U64(seen.numbers[VMBUS_DAMAGED], size);
+    CHECK_EQ_U64(seen.received_size, KD_PIPE_RECEIVE_MAX + 1);
+    CHECK_EQ_U64(seen.numbers[KD_PIPE_DAMAGED], size);
 }
 
 /* Every single bit of a frame between two good ones. */
@@ -202,12 +208,12 @@ static void skips_damage(void)
         memcpy(stream + first, two, second);
         memcpy(stream + first + second, three, third);
         stream[first + bit / 8] ^= (uint8_t)(1u << bit % 8);
-        vmbus_link_push(&link, 0, stream, first + second + third);
+        kd_pipe_link_push(&link, 0, stream, first + second + third);
         /* A size that is too large may hide what follows until nothing more comes. */
-        vmbus_link_tick(&link, VMBUS_SILENCE);
+        kd_pipe_link_tick(&link, KD_PIPE_SILENCE);
         check_received("onethree");
-        CHECK_EQ_U64(seen.numbers[VMBUS_DAMAGED], second);
-        CHECK_EQ_U64(seen.numbers[VMBUS_MISSING], 1);
+        CHECK_EQ_U64(seen.numbers[KD_PIPE_DAMAGED], second);
+        CHECK_EQ_U64(seen.numbers[KD_PIPE_MISSING], 1);
     }
 }
 
@@ -217,13 +223,13 @@ static void gives_up_an_unfinished_frame(void)
     size_t size = make_data(frame, 2, "text", 4);
 
     start();
-    vmbus_link_push(&link, 0, frame, size - 1);
-    CHECK_EQ_U64(vmbus_link_deadline(&link), VMBUS_SILENCE);
-    vmbus_link_tick(&link, VMBUS_SILENCE - 1);
-    CHECK_EQ_U64(seen.news[VMBUS_DAMAGED], 0);
-    vmbus_link_tick(&link, VMBUS_SILENCE);
-    CHECK_EQ_U64(seen.numbers[VMBUS_DAMAGED], size - 1);
-    CHECK_EQ_U64(vmbus_link_deadline(&link), UINT64_MAX);
+    kd_pipe_link_push(&link, 0, frame, size - 1);
+    CHECK_EQ_U64(kd_pipe_link_deadline(&link), KD_PIPE_SILENCE);
+    kd_pipe_link_tick(&link, KD_PIPE_SILENCE - 1);
+    CHECK_EQ_U64(seen.news[KD_PIPE_DAMAGED], 0);
+    kd_pipe_link_tick(&link, KD_PIPE_SILENCE);
+    CHECK_EQ_U64(seen.numbers[KD_PIPE_DAMAGED], size - 1);
+    CHECK_EQ_U64(kd_pipe_link_deadline(&link), UINT64_MAX);
     push_data(2, "text");
     check_received("text");
 }
@@ -239,10 +245,10 @@ static void survives_noise(void)
         state = state * 1664525u + 1013904223u;
         /* The bytes of a frame's start are frequent. */
         byte = state >> 30 ? (uint8_t)(state >> 22) : break_in[(state >> 16) % 24];
-        vmbus_link_push(&link, 0, &byte, 1);
+        kd_pipe_link_push(&link, 0, &byte, 1);
     }
-    vmbus_link_tick(&link, VMBUS_SILENCE);
-    CHECK_EQ_U64(seen.numbers[VMBUS_DAMAGED], 200000);
+    kd_pipe_link_tick(&link, KD_PIPE_SILENCE);
+    CHECK_EQ_U64(seen.numbers[KD_PIPE_DAMAGED], 200000);
     push_data(2, "fine");
     check_received("fine");
 }
@@ -257,7 +263,7 @@ static void a_repeated_frame_is_delivered_once(void)
     CHECK_EQ_U64(seen.frames, 1);
     CHECK_EQ_U64(seen.sent[4], 2);
     CHECK_EQ_U64(seen.sent[12], 2);
-    CHECK_EQ_U64(seen.news[VMBUS_ACKNOWLEDGES], 1);
+    CHECK_EQ_U64(seen.news[KD_PIPE_ACKNOWLEDGES], 1);
     push_data(3, "b");
     CHECK_EQ_U64(seen.frames, 2);
     CHECK_EQ_U64(seen.sent[24 + 12], 3);
@@ -272,7 +278,7 @@ static void an_agent_that_starts_again(void)
     push_data(3, "b");
     push_data(2, "new");
     check_received("abnew");
-    CHECK_EQ_U64(seen.news[VMBUS_RESTARTED], 1);
+    CHECK_EQ_U64(seen.news[KD_PIPE_RESTARTED], 1);
     push_data(3, "b");
     check_received("abnewb");
     CHECK_EQ_U64(seen.frames, 0);
@@ -281,44 +287,44 @@ static void an_agent_that_starts_again(void)
 static void one_frame_at_a_time(void)
 {
     start();
-    vmbus_link_take(&link, 0, (const uint8_t *)"1", 1);
-    vmbus_link_take(&link, 0, (const uint8_t *)"2", 1);
+    kd_pipe_link_take(&link, 0, (const uint8_t *)"1", 1);
+    kd_pipe_link_take(&link, 0, (const uint8_t *)"2", 1);
     CHECK_EQ_U64(seen.frames, 2);
     push_acknowledge(0x5687);
-    CHECK_EQ_U64(vmbus_link_take(&link, 0, (const uint8_t *)"3", 1), 0);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, 0, (const uint8_t *)"3", 1), 0);
     push_acknowledge(0x5688);
-    CHECK_EQ_U64(vmbus_link_take(&link, 0, (const uint8_t *)"3", 1), 1);
-    CHECK_EQ_U64(vmbus_link_take(&link, 0, (const uint8_t *)"4", 1), 0);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, 0, (const uint8_t *)"3", 1), 1);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, 0, (const uint8_t *)"4", 1), 0);
     push_acknowledge(0x5688);
-    CHECK_EQ_U64(vmbus_link_take(&link, 0, (const uint8_t *)"4", 1), 0);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, 0, (const uint8_t *)"4", 1), 0);
     push_acknowledge(0x5689);
-    CHECK_EQ_U64(vmbus_link_take(&link, 0, (const uint8_t *)"4", 1), 1);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, 0, (const uint8_t *)"4", 1), 1);
 }
 
 static void what_is_lost_is_sent_again(void)
 {
-    const uint64_t second = VMBUS_RESEND_AFTER;
+    const uint64_t second = KD_PIPE_RESEND_AFTER;
 
     start();
-    vmbus_link_take(&link, 0, (const uint8_t *)"1", 1);
+    kd_pipe_link_take(&link, 0, (const uint8_t *)"1", 1);
     push_acknowledge(0x5687);
-    vmbus_link_take(&link, 0, (const uint8_t *)"2", 1);
-    CHECK_EQ_U64(vmbus_link_deadline(&link), second);
-    vmbus_link_tick(&link, second - MILLISECOND);
+    kd_pipe_link_take(&link, 0, (const uint8_t *)"2", 1);
+    CHECK_EQ_U64(kd_pipe_link_deadline(&link), second);
+    kd_pipe_link_tick(&link, second - MILLISECOND);
     CHECK_EQ_U64(seen.frames, 2);
-    vmbus_link_tick(&link, second);
+    kd_pipe_link_tick(&link, second);
     CHECK_EQ_U64(seen.frames, 3);
     CHECK_EQ_MEM(seen.sent + 25, seen.sent + 50, 25);
-    CHECK_EQ_U64(vmbus_link_deadline(&link), 3 * second);
-    vmbus_link_tick(&link, 3 * second);
-    vmbus_link_tick(&link, 7 * second);
+    CHECK_EQ_U64(kd_pipe_link_deadline(&link), 3 * second);
+    kd_pipe_link_tick(&link, 3 * second);
+    kd_pipe_link_tick(&link, 7 * second);
     CHECK_EQ_U64(seen.frames, 5);
-    CHECK_EQ_U64(seen.news[VMBUS_GIVEN_UP], 0);
-    vmbus_link_tick(&link, 15 * second);
+    CHECK_EQ_U64(seen.news[KD_PIPE_GIVEN_UP], 0);
+    kd_pipe_link_tick(&link, 15 * second);
     CHECK_EQ_U64(seen.frames, 5);
-    CHECK_EQ_U64(seen.numbers[VMBUS_GIVEN_UP], 1);
-    CHECK_EQ_U64(vmbus_link_take(&link, 15 * second, (const uint8_t *)"3", 1), 1);
-    CHECK_EQ_U64(vmbus_link_take(&link, 15 * second, (const uint8_t *)"4", 1), 0);
+    CHECK_EQ_U64(seen.numbers[KD_PIPE_GIVEN_UP], 1);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, 15 * second, (const uint8_t *)"3", 1), 1);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, 15 * second, (const uint8_t *)"4", 1), 0);
 }
 
 /* It repeated itself for another reason: it must not be waited for each time. */
@@ -329,14 +335,70 @@ static void an_agent_that_never_acknowledges(void)
     start();
     push_data(2, "a");
     push_data(2, "a");
-    vmbus_link_take(&link, 0, (const uint8_t *)"1", 1);
-    while (vmbus_link_deadline(&link) != UINT64_MAX) {
-        now = vmbus_link_deadline(&link);
-        vmbus_link_tick(&link, now);
+    kd_pipe_link_take(&link, 0, (const uint8_t *)"1", 1);
+    while (kd_pipe_link_deadline(&link) != UINT64_MAX) {
+        now = kd_pipe_link_deadline(&link);
+        kd_pipe_link_tick(&link, now);
     }
-    CHECK_EQ_U64(seen.news[VMBUS_GIVEN_UP], 1);
-    CHECK_EQ_U64(vmbus_link_take(&link, now, (const uint8_t *)"2", 1), 1);
-    CHECK_EQ_U64(vmbus_link_take(&link, now, (const uint8_t *)"3", 1), 1);
+    CHECK_EQ_U64(seen.news[KD_PIPE_GIVEN_UP], 1);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, now, (const uint8_t *)"2", 1), 1);
+    CHECK_EQ_U64(kd_pipe_link_take(&link, now, (const uint8_t *)"3", 1), 1);
+}
+
+/* The guest's numbers begin with 2, and its acknowledges have flag 3; it takes those with flag 2.
+ */
+static void the_guest_numbers_and_acknowledges(void)
+{
+    const uint32_t header[6] = {0x15957899, 2, 0, 2, 0, 0x36133574};
+    uint8_t frame[64], expected[64];
+    size_t size = make_data(expected, 2, "text", 4);
+
+    start_as(KD_PIPE_GUEST, KD_PIPE_AUTO);
+    kd_pipe_link_take(&link, 0, (const uint8_t *)"text", 4);
+    CHECK_EQ_U64(seen.sent_size, size);
+    CHECK_EQ_MEM(seen.sent, expected, size);
+    kd_pipe_link_push(&link, 0, break_in, sizeof break_in);
+    kd_pipe_link_push(&link, 0, break_in, sizeof break_in);
+    check_received("b");
+    make_acknowledge(expected, 0x5687);
+    CHECK_EQ_U64(seen.sent_size, size + 24);
+    CHECK_EQ_MEM(seen.sent + size, expected, 24);
+    kd_pipe_link_push(&link, 0, frame, make(frame, header, NULL, 0));
+    CHECK_EQ_U64(seen.numbers[KD_PIPE_DAMAGED], 0);
+    CHECK_EQ_U64(kd_pipe_link_deadline(&link), UINT64_MAX);
+}
+
+static void plain_bytes_are_answered_plainly(void)
+{
+    static const char *const begins[] = {"iiii", "0000", "b"};
+
+    for (size_t i = 0; i < 3; i++) {
+        start_as(KD_PIPE_GUEST, KD_PIPE_AUTO);
+        kd_pipe_link_take(&link, 0, (const uint8_t *)"x", 1);
+        CHECK_EQ_U64(seen.sent_size, 25);
+        kd_pipe_link_push(&link, 0, (const uint8_t *)begins[i], strlen(begins[i]));
+        check_received(begins[i]);
+        CHECK_EQ_U64(seen.news[KD_PIPE_SENDS_PLAIN], 1);
+        CHECK_EQ_U64(kd_pipe_link_take(&link, 0, (const uint8_t *)"yz", 2), 2);
+        CHECK_EQ_U64(seen.sent_size, 27);
+        CHECK_EQ_MEM(seen.sent + 25, "yz", 2);
+        CHECK_EQ_U64(kd_pipe_frame_length(seen.sent + 25, 2), 2);
+        push_data(2, "no frame any more");
+        CHECK_EQ_U64(seen.received_size, strlen(begins[i]) + 24 + 17);
+        CHECK_EQ_U64(kd_pipe_link_deadline(&link), UINT64_MAX);
+    }
+}
+
+static void frames_are_answered_with_frames(void)
+{
+    start_as(KD_PIPE_HOST, KD_PIPE_AUTO);
+    push_data(2, "iiii");
+    kd_pipe_link_push(&link, 0, (const uint8_t *)"iiii", 4);
+    check_received("iiii");
+    CHECK_EQ_U64(seen.news[KD_PIPE_SENDS_PLAIN], 0);
+    start_as(KD_PIPE_HOST, KD_PIPE_PLAIN);
+    kd_pipe_link_take(&link, 0, (const uint8_t *)"b", 1);
+    CHECK_EQ_U64(seen.sent_size, 1);
 }
 
 KD_TEST_MAIN({"the bytes sent are those of the description", sends_the_known_bytes},
@@ -352,4 +414,8 @@ KD_TEST_MAIN({"the bytes sent are those of the description", sends_the_known_byt
              {"one frame is on the way at a time", one_frame_at_a_time},
              {"what is lost is sent again", what_is_lost_is_sent_again},
              {"an agent that never acknowledges is not waited for",
-              an_agent_that_never_acknowledges})
+              an_agent_that_never_acknowledges},
+             {"the guest's end numbers and acknowledges as a guest",
+              the_guest_numbers_and_acknowledges},
+             {"who sends plain bytes gets plain bytes", plain_bytes_are_answered_plainly},
+             {"who sends frames gets frames", frames_are_answered_with_frames})
