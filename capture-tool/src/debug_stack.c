@@ -18,14 +18,14 @@
 #include "debug_run.h"
 #include "debug_symbols.h"
 #include "debug_target.h"
-#include "image_names.h"
+#include "image/unwind.h"
 #include "json.h"
 #include "kd/describe.h"
 
 #define READS_PER_FRAME 10u
 #define READS_BESIDES   512u /* tables of names */
 #define SCAN_WORDS      128u
-#define STACK_SIZE      (UINT64_C(8) << 20) /* more than the largest stack of a thread */
+#define STACK_SIZE      (UINT64_C(1) << 32) /* a program's own may lie far from the thread's */
 #define NAME_ROOM       512u
 #define NO_OFFSET       UINT32_MAX
 
@@ -113,7 +113,7 @@ static void walk(struct stack *stack)
     do {
         if (walk.interrupted)
             set_limits(&walk);
-        if (walk.next == IMG_WALK_FRAME && walk.registers.rip != 0)
+        if (walk.next == IMG_WALK_FRAME)
             know_module(stack, walk.registers.rip);
         stack->result = img_walk_next(&walk, &frame);
         if (stack->result == IMG_WALK_FRAME)
@@ -184,7 +184,7 @@ static void name_from_image(struct frame *frame, struct guest_image *image, uint
     if (aot && img_aot_name_of(aot, place, false, &name, &offset) == IMG_AOT_OK)
         return;
     frame->name[0] = '\0';
-    if (image_export_of(&image->image, place, &export))
+    if (img_export_of(&image->image, place, &export) == IMG_OK)
         snprintf(frame->name, sizeof frame->name, "%s", export.name);
 }
 
@@ -197,13 +197,13 @@ static void name_frame(struct stack *stack, struct frame *frame)
 
     if (!image || image->opened != IMG_OK || !img_rva(&image->image, place_of(frame), &place))
         return;
-    if (image_function_of(&image->image, place, &function))
+    if (img_whole_function(&image->image, place, &function))
         frame->offset = (uint32_t)(frame->rip - image->base) - function.begin;
     if (frame->texts)
         return;
     name_from_image(frame, image, place);
     if (frame->name[0] && frame->offset == NO_OFFSET &&
-        image_export_of(&image->image, place, &export))
+        img_export_of(&image->image, place, &export) == IMG_OK)
         frame->offset = (uint32_t)(frame->rip - image->base) - export.rva;
 }
 

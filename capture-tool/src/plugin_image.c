@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
- * Layouts are those of the System V ABI (ELF, 32 and 64 bit, both byte orders) and of Microsoft's
- * PE format specification. Every number of the file is checked before it is used as an offset.
+ * Layouts are those of the System V ABI (ELF, 32 and 64 bit, both byte orders); lib/image reads PE.
+ * Every number of the file is checked before it is used as an offset.
  */
 #include "plugin_image.h"
 
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "image/image.h"
 
 #define ELF_DYNSYM 11u
 #define ELF_NOBITS 8u
@@ -104,47 +105,22 @@ static bool elf_find(struct image *image, const char *name, uint64_t *offset)
     return false;
 }
 
-/* --- PE */
+/* --- PE, of whatever processor */
 
-/* The place in the file of an address in the loaded image. */
-static uint64_t pe_place(struct image *image, uint64_t header, uint64_t address)
+static bool pe_number(const uint8_t *bytes, size_t size, const char *name, uint32_t *number)
 {
-    uint64_t count = get(image, header + 6, 2);
-    uint64_t section = header + 24 + get(image, header + 20, 2);
+    struct img_source source = img_memory_source(bytes, size, IMG_FILE);
+    struct img_image image;
+    struct img_export export;
+    enum img_result result = img_open(&image, &source, 0);
+    uint32_t count;
 
-    for (uint64_t i = 0; i < count && !image->damaged; i++, section += 40) {
-        uint64_t start = get(image, section + 12, 4), size = get(image, section + 16, 4);
-
-        if (address >= start && address - start < size)
-            return get(image, section + 20, 4) + (address - start);
-    }
-    image->damaged = true;
-    return 0;
-}
-
-static bool pe_find(struct image *image, const char *name, uint64_t *offset)
-{
-    uint64_t header = get(image, 0x3c, 4);
-    uint64_t optional = header + 24;
-    uint64_t directories = optional + (get(image, optional, 2) == 0x20b ? 112 : 96);
-    uint64_t exports, count, names, ordinals, functions;
-
-    if (image->damaged || get(image, header, 4) != 0x4550)
+    if (result != IMG_OK && result != IMG_MACHINE)
         return false;
-    exports = pe_place(image, header, get(image, directories, 4));
-    count = get(image, exports + 24, 4);
-    functions = pe_place(image, header, get(image, exports + 28, 4));
-    names = pe_place(image, header, get(image, exports + 32, 4));
-    ordinals = pe_place(image, header, get(image, exports + 36, 4));
-    for (uint64_t i = 0; i < count && !image->damaged; i++) {
-        uint64_t function;
-
-        if (!is_name(image, pe_place(image, header, get(image, names + 4 * i, 4)), name))
-            continue;
-        function = functions + 4 * get(image, ordinals + 2 * i, 2);
-        *offset = pe_place(image, header, get(image, function, 4));
-        return true;
-    }
+    count = img_export_count(&image);
+    for (uint32_t i = 0; i < count && img_export(&image, i, &export) == IMG_OK; i++)
+        if (!export.forwarder && strcmp(export.name, name) == 0)
+            return img_read32(&image, export.rva, number);
     return false;
 }
 
@@ -152,16 +128,12 @@ bool plugin_image_number(const uint8_t *bytes, size_t size, const char *symbol, 
 {
     struct image image = {.bytes = bytes, .size = size};
     uint64_t offset = 0;
-    bool found = false;
 
-    if (size > 64 && memcmp(bytes, "\177ELF", 4) == 0) {
-        image.is64 = bytes[4] == 2;
-        image.big_endian = bytes[5] == 2;
-        found = elf_find(&image, symbol, &offset);
-    } else if (size > 64 && memcmp(bytes, "MZ", 2) == 0) {
-        found = pe_find(&image, symbol, &offset);
-    }
-    if (!found)
+    if (size <= 64 || memcmp(bytes, "\177ELF", 4) != 0)
+        return pe_number(bytes, size, symbol, number);
+    image.is64 = bytes[4] == 2;
+    image.big_endian = bytes[5] == 2;
+    if (!elf_find(&image, symbol, &offset))
         return false;
     *number = (uint32_t)get(&image, offset, 4);
     return !image.damaged;

@@ -13,7 +13,6 @@
 #include "files.h"
 #include "image/aot.h"
 #include "image/unwind.h"
-#include "image_names.h"
 #include "json.h"
 #include "symbols_eh.h"
 #include "verbs.h"
@@ -249,7 +248,7 @@ static void print_at(struct symbols *symbols, uint32_t rva)
     if (symbols->has_aot && img_aot_name_of(&symbols->aot, rva, symbols->options->parameters, &name,
                                             &offset) == IMG_AOT_OK) {
         symbol.kind = SYMBOL_METHOD;
-    } else if (image_export_of(&symbols->image, rva, &export)) {
+    } else if (img_export_of(&symbols->image, rva, &export) == IMG_OK) {
         symbol.kind = SYMBOL_EXPORT;
         symbol.rva = export.rva;
         symbol.name = export.name;

@@ -1,4 +1,4 @@
-/* test_pe.c - the headers of a PE32+ image, right ones and wild ones.
+/* test_pe.c - the headers of an image, right ones and wild ones.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
@@ -15,6 +15,7 @@
 #define OPTIONAL   (HEADERS + 24)
 #define DIRECTORY  0x300u /* of the debug data: two entries of 28 bytes */
 #define RECORD     0x400u
+#define SECTIONS   (OPTIONAL + 0xF0)
 
 static struct {
     uint8_t bytes[IMAGE_SIZE];
@@ -72,9 +73,12 @@ static void make_image(const char *path)
     memcpy(memory.bytes + HEADERS, "PE\0\0", 4);
     put(HEADERS + 4, 0x8664, 2);
     put(HEADERS + 8, 0x5F3759DF, 4);
+    put(HEADERS + 6, 1, 2);
+    put(HEADERS + 20, 0xF0, 2);
     put(OPTIONAL, 0x20B, 2);
     put(OPTIONAL + 16, 0x220, 4);
     put(OPTIONAL + 56, IMAGE_SIZE, 4);
+    put(OPTIONAL + 60, 0x200, 4);
     put(OPTIONAL + 64, 0xC0FFEE, 4);
     put(OPTIONAL + 108, 16, 4);
     put(OPTIONAL + 112 + 6 * 8, DIRECTORY, 4);
@@ -82,6 +86,8 @@ static void make_image(const char *path)
     put(DIRECTORY + 12, 13, 4); /* IMAGE_DEBUG_TYPE_POGO */
     put(DIRECTORY + 28 + 12, 2, 4);
     put(DIRECTORY + 28 + 20, RECORD, 4);
+    put(SECTIONS + 8, IMAGE_SIZE - 0x200, 4);
+    put(SECTIONS + 12, 0x200, 4);
     put_record(path);
 }
 
@@ -154,7 +160,7 @@ static void cut_anywhere(void)
     for (memory.size = 0; memory.size <= IMAGE_SIZE; memory.size++) {
         bool there = read_image(&pe);
 
-        CHECK_EQ_U64(there, memory.size >= OPTIONAL + 2);
+        CHECK_EQ_U64(there, memory.size >= SECTIONS + 40);
         if (there && memory.size < RECORD + 24 + sizeof "kdagent.pdb")
             CHECK_EQ_STR(pe.pdb, "");
     }
@@ -168,11 +174,10 @@ static void no_images(void)
         uint64_t value;
         size_t size;
     } wrong[] = {
-        {0, 'M' | 'S' << 8, 2}, {HEADERS, 0x4550 | 1 << 16, 4},
-        {HEADERS, 0x454E, 4},   {OPTIONAL, 0x10B, 2},
-        {0x3C, 0, 4},           {0x3C, HEADERS + 1, 4},
-        {0x3C, IMAGE_SIZE, 4},  {0x3C, 0xFFFFFFFF, 4},
-        {0x3C, 0x80000000, 4},  {0x3C, IMAGE_SIZE - 2, 4},
+        {0, 'M' | 'S' << 8, 2}, {HEADERS, 0x4550 | 1 << 16, 4}, {HEADERS, 0x454E, 4},
+        {OPTIONAL, 0x107, 2},   {OPTIONAL + 56, 0, 4},          {OPTIONAL + 60, IMAGE_SIZE + 1, 4},
+        {0x3C, 0, 4},           {0x3C, HEADERS + 1, 4},         {0x3C, IMAGE_SIZE, 4},
+        {0x3C, 0xFFFFFFFF, 4},  {0x3C, 0x80000000, 4},          {0x3C, IMAGE_SIZE - 2, 4},
         {0x3C, 0x7FFFFFFF, 4},
     };
     struct kda_pe pe;
@@ -184,6 +189,25 @@ static void no_images(void)
         CHECK_EQ_U64(pe.size, 0);
         CHECK_EQ_STR(pe.pdb, "");
     }
+}
+
+/* Firmware for x86-64 loads them, too: EFI byte code, and through an emulator IA32. */
+static void other_processors(void)
+{
+    struct kda_pe pe;
+
+    make_image("kdagent.pdb");
+    put(HEADERS + 4, 0xEBC, 2);
+    CHECK(read_image(&pe));
+    CHECK_EQ_U64(pe.size, IMAGE_SIZE);
+    CHECK_EQ_STR(pe.pdb, "kdagent");
+    memmove(memory.bytes + OPTIONAL + 96, memory.bytes + OPTIONAL + 112, 128);
+    put(HEADERS + 4, 0x14C, 2);
+    put(OPTIONAL, 0x10B, 2);
+    put(OPTIONAL + 92, 16, 4);
+    CHECK(read_image(&pe));
+    CHECK_EQ_U64(pe.entry, BASE + 0x220);
+    CHECK_EQ_STR(pe.pdb, "kdagent");
 }
 
 /* Every 32-bit field of the headers and the directory in turn with each of these. */
@@ -204,15 +228,18 @@ static void hostile_fields(void)
     }
 }
 
-/* At the end of the address space, whose last page is there. */
+/* Just below the end of the address space; what would reach it is none. */
 static void wraps(void)
 {
     struct kda_pe pe;
 
     make_image("kdagent.pdb");
-    memory.base = UINT64_MAX - IMAGE_SIZE + 1;
+    memory.base = UINT64_MAX - IMAGE_SIZE;
     CHECK(read_image(&pe));
     CHECK_EQ_STR(pe.pdb, "kdagent");
+    memory.base++;
+    CHECK(!read_image(&pe));
+    memory.base--;
     put(0x3C, 0xFFFF, 4);
     CHECK(!read_image(&pe));
 }
@@ -232,4 +259,5 @@ static void many_entries(void)
 
 KD_TEST_MAIN({"a good image", a_good_image}, {"names", names}, {"long names", long_names},
              {"cut anywhere", cut_anywhere}, {"no images", no_images},
-             {"hostile fields", hostile_fields}, {"wraps", wraps}, {"many entries", many_entries})
+             {"other processors", other_processors}, {"hostile fields", hostile_fields},
+             {"wraps", wraps}, {"many entries", many_entries})

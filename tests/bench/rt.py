@@ -1,11 +1,11 @@
 # rt.py - what an interface call through our runtime costs, against a plain virtual call.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """rt.py [--rounds N]: builds tests/rt/aot/own.c for measuring, runs it on this machine (the same
-image as in firmware, started by pe_run), and prints the best of N runs: what else the machine does
+image as in firmware, started by run_pe), and prints the best of N runs: what else the machine does
 only adds.
 
 A tick is one of the processor's time-stamp counter. Nothing is asserted but the order of things: a
-call that is looked up costs more than a cached one. AOT_PE_RUN names pe_run.
+call that is looked up costs more than a cached one. KDLENS_RUN_PE names run_pe.
 """
 
 import argparse

@@ -5,15 +5,11 @@
 # compile and link applications for firmware (clang, lld-link) and start them here and in QEMU;
 # aot_csharp compiles C# with the .NET SDK and a NuGet package. What is missing is said, and the
 # test skipped.
-add_executable(aot_dump aot_dump.c)
+add_executable(aot_dump aot_dump.c imagefile.c)
 target_link_libraries(aot_dump PRIVATE kdimage kdlens_warnings)
 set(aot_environment "AOT_DUMP=$<TARGET_FILE:aot_dump>")
-if(UNIX)
-    add_executable(pe_run aot/pe_run.c)
-    # MAP_ANONYMOUS is not in C11.
-    target_compile_definitions(pe_run PRIVATE _GNU_SOURCE)
-    target_link_libraries(pe_run PRIVATE kdimage kdlens_warnings)
-    list(APPEND aot_environment "AOT_PE_RUN=$<TARGET_FILE:pe_run>")
+if(TARGET run_pe)
+    list(APPEND aot_environment "KDLENS_RUN_PE=$<TARGET_FILE:run_pe>")
 endif()
 
 function(kd_aot_test NAME label)
@@ -27,7 +23,7 @@ function(kd_aot_test NAME label)
 endfunction()
 
 kd_aot_test(images rt)
-if(UNIX)
+if(TARGET run_pe)
     kd_aot_test(fixtures "rt;boot")
     kd_aot_test(own "rt;boot")
     kd_aot_test(csharp "rt;boot")

@@ -8,6 +8,7 @@
  *   aot_dump IMAGE at RVA...                      name+offset, or why there is none
  *   aot_dump IMAGE types RVA...                   the dispatch map of each MethodTable
  *   aot_dump IMAGE resolve TYPE INTERFACE SLOT    RVA of the code that a call reaches
+ *   aot_dump IMAGE static TYPE INTERFACE SLOT     the same of a static member, and its context
  *   aot_dump IMAGE assignable FROM TO
  *
  * Numbers are hexadecimal. Exit status 1 with the reason on stderr.
@@ -18,10 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imagefile.h"
+
 struct subject {
     struct img_image image;
     struct img_aot aot;
-    uint8_t *file, *hydrated;
+    uint8_t *hydrated;
 };
 
 static int fail(const char *what, const char *why)
@@ -33,27 +36,6 @@ static int fail(const char *what, const char *why)
 static int fail_status(const char *what, enum img_aot_status status)
 {
     return fail(what, img_aot_text(status));
-}
-
-static uint8_t *read_file(const char *path, size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-    uint8_t *bytes = NULL;
-    long length;
-
-    if (!file)
-        return NULL;
-    if (fseek(file, 0, SEEK_END) == 0 && (length = ftell(file)) >= 0) {
-        rewind(file);
-        *size = (size_t)length;
-        bytes = malloc(*size + 1);
-        if (bytes && fread(bytes, 1, *size, file) != *size) {
-            free(bytes);
-            bytes = NULL;
-        }
-    }
-    fclose(file);
-    return bytes;
 }
 
 /* Writes out what is dry in the file, so that types are there. */
@@ -162,6 +144,19 @@ static int print_target(const struct img_aot *aot, char **arguments)
     return 0;
 }
 
+static int print_static(const struct img_aot *aot, char **arguments)
+{
+    uint32_t target = 0, context = 0;
+    enum img_aot_status status =
+        img_aot_resolve_static(aot, number(arguments[0]), number(arguments[1]),
+                               (uint16_t)number(arguments[2]), &target, &context);
+
+    if (status != IMG_AOT_OK)
+        return fail_status("static", status);
+    printf("%x %x\n", target, context);
+    return 0;
+}
+
 static int print(struct subject *subject, int count, char **words)
 {
     uint32_t at = 0, size = 0;
@@ -181,6 +176,8 @@ static int print(struct subject *subject, int count, char **words)
         return print_places(&subject->aot, count - 1, words + 1);
     if (strcmp(words[0], "resolve") == 0 && count == 4)
         return print_target(&subject->aot, words + 1);
+    if (strcmp(words[0], "static") == 0 && count == 4)
+        return print_static(&subject->aot, words + 1);
     if (strcmp(words[0], "assignable") == 0 && count == 3) {
         status = img_aot_assignable(&subject->aot, number(words[1]), number(words[2]));
         return printf("%s\n", img_aot_text(status)) < 0;
@@ -191,27 +188,18 @@ static int print(struct subject *subject, int count, char **words)
 int main(int argc, char **argv)
 {
     static struct subject subject;
-    struct img_source source;
-    enum img_result result;
     enum img_aot_status status;
-    size_t size = 0;
     int failed;
 
     if (argc < 3)
         return fail("usage", "aot_dump IMAGE COMMAND [...]");
-    subject.file = read_file(argv[1], &size);
-    if (!subject.file)
-        return fail(argv[1], "cannot be read");
-    source = img_memory_source(subject.file, size, IMG_FILE);
-    result = img_open(&subject.image, &source, 0);
-    if (result != IMG_OK)
-        return fail(argv[1], img_result_text(result));
+    if (!imagefile_open(argv[1], &subject.image))
+        return 1;
     status = img_aot_open(&subject.aot, &subject.image);
     if (status == IMG_AOT_VERSION)
         fprintf(stderr, "aot_dump: version %u.%u\n", subject.aot.major, subject.aot.minor);
     failed =
         status == IMG_AOT_OK ? print(&subject, argc - 2, argv + 2) : fail_status(argv[1], status);
-    free(subject.file);
     free(subject.hydrated);
     return failed;
 }

@@ -32,7 +32,8 @@ FLAGS = ["--target=x86_64-unknown-windows-msvc", "-std=c11", "-O2", "-ffreestand
          "-mno-stack-arg-probe", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
          "-Wvla", "-Wcast-align", "-Werror"]
 GENERAL = "-mgeneral-regs-only"
-INCLUDES = ["lib/image/include", "uefi-agent/rt/include", "uefi-agent/rt", "tests/rt/aot"]
+INCLUDES = ["lib/image/include", "uefi-agent/rt/include", "uefi-agent/rt", "tests/rt",
+            "tests/rt/aot"]
 LIBRARY = ["lib/image/src/" + name for name in (
     "aot_dispatch.c", "aot_header.c", "aot_hydrate.c", "aot_names.c", "aot_read.c",
     "aot_symbol.c", "aot_type.c", "epilogue.c", "image.c", "names.c", "unwind.c",
@@ -66,9 +67,9 @@ def run(*command, expected: int = 0) -> str:
 class Image:
     """An application: path, and with map=True the linker's list of symbols."""
 
-    def __init__(self, path: Path, pe_run: str):
+    def __init__(self, path: Path, run_pe: str):
         self.path = path
-        self.pe_run = pe_run
+        self.run_pe = run_pe
 
     def symbols(self) -> dict:
         """{name: RVA}; from the linker's own list, which knows nothing of our readers."""
@@ -83,7 +84,7 @@ class Image:
 
     def on_host(self, expected: int = 0) -> list[str]:
         """expected: the exit status."""
-        return self._between(run(self.pe_run, self.path, expected=expected).splitlines())
+        return self._between(run(self.run_pe, self.path, expected=expected).splitlines())
 
     def in_firmware(self) -> list[str]:
         with machine.Machine(kernel=self.path) as guest, \
@@ -111,7 +112,7 @@ class Builder:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="kdlens-aot-"))
         self.objects = {}
-        self.pe_run = os.environ.get("AOT_PE_RUN") or str(REPOSITORY / "build/tests/rt/pe_run")
+        self.run_pe = os.environ.get("KDLENS_RUN_PE") or str(REPOSITORY / "build/tests/rt/run_pe")
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -138,7 +139,7 @@ class Builder:
         run("lld-link", "/nologo", "/nodefaultlib", "/subsystem:efi_application",
             "/entry:EfiMain", f"/map:{path.with_suffix('.map')}", f"/out:{path}", *options,
             *objects)
-        return Image(path, self.pe_run)
+        return Image(path, self.run_pe)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@
 
 #include "image/eh_tables.h"
 #include "image/unwind.h"
+#include "imagefile.h"
 
 enum { MAX_WORDS = 512, MAX_LINE = 65536 };
 
@@ -24,26 +25,6 @@ struct words {
     uint64_t address[MAX_WORDS];
     uint64_t value[MAX_WORDS];
 };
-
-static int read_file(const char *path, uint8_t **data, size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-    long length;
-
-    if (!file || fseek(file, 0, SEEK_END) != 0 || (length = ftell(file)) < 0) {
-        perror(path);
-        return 1;
-    }
-    rewind(file);
-    *size = (size_t)length;
-    *data = malloc(*size + 1);
-    if (!*data || fread(*data, 1, *size, file) != *size) {
-        perror(path);
-        return 1;
-    }
-    fclose(file);
-    return 0;
-}
 
 static void dump_codes(const struct img_image *image, const struct img_unwind_info *info)
 {
@@ -217,30 +198,16 @@ static int step(const struct img_image *image)
 int main(int argc, char **argv)
 {
     static struct img_image image;
-    struct img_source source;
-    enum img_result result;
-    uint8_t *data;
-    size_t size;
-    int status = 2;
 
     if (argc != 3) {
         fprintf(stderr, "usage: image_dump FILE unwind|eh|step\n");
         return 2;
     }
-    if (read_file(argv[1], &data, &size) != 0)
+    if (!imagefile_open(argv[1], &image))
         return 1;
-    source = img_memory_source(data, size, IMG_FILE);
-    result = img_open(&image, &source, 0);
-    if (result != IMG_OK) {
-        fprintf(stderr, "%s: %s\n", argv[1], img_result_text(result));
-        return 1;
-    }
     if (strcmp(argv[2], "unwind") == 0)
-        status = dump_unwind(&image);
-    else if (strcmp(argv[2], "eh") == 0)
-        status = dump_eh(&image);
-    else if (strcmp(argv[2], "step") == 0)
-        status = step(&image);
-    free(data);
-    return status;
+        return dump_unwind(&image);
+    if (strcmp(argv[2], "eh") == 0)
+        return dump_eh(&image);
+    return strcmp(argv[2], "step") == 0 ? step(&image) : 2;
 }

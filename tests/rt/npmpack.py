@@ -13,6 +13,14 @@ import tempfile
 import unittest
 from pathlib import Path
 
+# Arguments of file(): images with C++ tables, compressed ones (FuncInfo4) by Visual C++, and ones
+# of fixed size (FuncInfo3) by Visual C++ 2017 and, for Rust, by LLVM.
+VISUAL_CXX_4 = ("@parcel/watcher-win32-x64@2.4.1", "watcher.node",
+                "70cd605051b41630acfac0ea7e322ef83508e0222936ba5a185edebf518befbf")
+VISUAL_CXX_3 = ("leveldown@5.1.1", "prebuilds/win32-x64/node.napi.node",
+                "bf272fee5c0d13cf86341bc2088d9bde29fa7c81497510d26bbb5053965b2847")
+RUST_3 = ("@chainsafe/hashtree-win32-x64-msvc@1.0.2", "hashtree.win32-x64-msvc.node",
+          "decbe8bc2e1f3cc10066477a87991d167cfc49d8e1624712678bc2a49812688e")
 PATIENCE = 180  # seconds for a download
 
 

@@ -172,6 +172,26 @@ class Lists(unittest.TestCase):
                                     f"{implementation} {where} {symbols[target]:x}")
                 self.assertEqual(dump(path, "types", f"{rva:x}"), expected, f"{which} {name}")
 
+    def test_static_members(self):
+        """What Dispatch.cs says of IMaker's: the compiler has resolved each call of them, so
+        nothing else looks into these entries. A class without its own has its parent's."""
+        expected = {"MakerOne": ("MakerOne__Fix_IMaker_Make", "IMaker__Also"),
+                    "MakerTwo": ("MakerTwo__Fix_IMaker_Make", "MakerTwo__Fix_IMaker_Also"),
+                    "MakerThree": ("MakerTwo__Fix_IMaker_Make", "MakerTwo__Fix_IMaker_Also")}
+        for which in ("8.0.29", "9.0.18", "10.0.14"):
+            path, symbols = self.linked(which)
+            interface = f"{self.table(symbols, 'Dispatch_Fix_IMaker'):x}"
+            for name, targets in expected.items():
+                rva = f"{self.table(symbols, 'Dispatch_Fix_' + name):x}"
+                for slot, target in enumerate(targets):
+                    code = f"{symbols['Dispatch_Fix_' + target]:x}"
+                    self.assertEqual(dump(path, "static", rva, interface, slot), [f"{code} 0"],
+                                     f"{which} {name}")
+                with self.assertRaisesRegex(RuntimeError, "not found"):
+                    dump(path, "static", rva, interface, 2)  # Inst is no static member
+                with self.assertRaisesRegex(RuntimeError, "not found"):
+                    dump(path, "resolve", rva, interface, 0)
+
 
 if __name__ == "__main__":
     aotbuild.main()

@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import aotbuild
 import npmpack
+from peimage import Pe
 
 AOT_DUMP = os.environ.get("AOT_DUMP") or str(HERE.parent.parent / "build/tests/rt/aot_dump")
 MEMBER = "win-x64/Microsoft.JavaScript.NodeApi.node"
@@ -26,35 +27,6 @@ NET8 = ("node-api-dotnet@0.4.27",
         "160daeffadff64f1218a0330365686f75aa16d3d47f64127698871c2688e5cc3")
 NET10 = ("node-api-dotnet@0.9.27",
          "7e67e37d1fbe3ede7e513cd3a730d1d6d6b609a108514f00c382db180e0c59e9")
-
-
-class Pe:
-    """An image as it lies in memory, and its exception directory."""
-
-    def __init__(self, path: Path):
-        data = path.read_bytes()
-        header = struct.unpack_from("<I", data, 0x3C)[0]
-        count, optional = struct.unpack_from("<H12xH", data, header + 6)
-        self.base = struct.unpack_from("<Q", data, header + 48)[0]
-        size, headers = struct.unpack_from("<II", data, header + 80)
-        self.memory = bytearray(size)
-        self.memory[:headers] = data[:headers]
-        self.sections = {}
-        for i in range(count):
-            row = header + 24 + optional + 40 * i
-            name = data[row:row + 8].rstrip(b"\0").decode()
-            virtual, rva, raw, offset = struct.unpack_from("<IIII", data, row + 8)
-            self.sections[name] = (rva, virtual)
-            part = data[offset:offset + min(raw, virtual)]
-            self.memory[rva:rva + len(part)] = part
-        self.pdata = struct.unpack_from("<II", data, header + 24 + 112 + 24)
-
-    def get(self, form: str, rva: int) -> int:
-        return struct.unpack_from("<" + form, self.memory, rva)[0]
-
-    def functions(self) -> list[tuple[int, int]]:
-        rva, size = self.pdata
-        return [struct.unpack_from("<II", self.memory, at) for at in range(rva, rva + size, 12)]
 
 
 def dump(path, *words) -> list[str]:

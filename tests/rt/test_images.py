@@ -4,10 +4,10 @@
 
 The unwind codes are compared with llvm-readobj's. Then, from those of llvm-readobj, a model here
 executes each prologue on a made-up stack, stops after every byte of it, and asks for the registers
-of the caller: they must be those that the model started with.
+of the caller: they must be those that the model started with. Exception tables are compared with
+what ehtables.py reads in them.
 """
 
-import collections
 import os
 import random
 import re
@@ -19,10 +19,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import ehtables
 import npmpack
+import peimage
 
-WATCHER = ("@parcel/watcher-win32-x64@2.4.1", "watcher.node",
-           "70cd605051b41630acfac0ea7e322ef83508e0222936ba5a185edebf518befbf")
+WATCHER = npmpack.VISUAL_CXX_4
 NODEAPI = ("node-api-dotnet@0.2.33", "win-x64/Microsoft.JavaScript.NodeApi.node",
            "2f39168690f587ba2e6c1082fcba26ec5761213b47f629f3ea70aa764819920c")
 REGISTERS = ("RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15").split()
@@ -30,6 +31,11 @@ RSP = 4
 PUSH, LARGE, SMALL, FPREG, SAVE, SAVE_FAR, EPILOG = range(7)
 XMM, XMM_FAR, MACHINE = range(8, 11)
 STACK = 0x7000000000
+
+
+def signed(word: str) -> int:
+    number = int(word, 16)
+    return number - (1 << 32) if number >> 31 else number
 
 
 def dump(path: Path, what: str, text=None) -> list:
@@ -262,37 +268,74 @@ class Images(unittest.TestCase):
             self.assertEqual(answer[1 + 6], 0x66 if left == 3 else 0)
             self.assertEqual(answer[1 + 7], 0x77 if left >= 2 else 0)
 
-    def compressed(self, row):
-        """Checks the FH4 tables of an image; their handlers, try blocks, continuations."""
-        path = npmpack.file(*row)
-        starts = {int(line.split()[0], 16) for line in dump(path, "unwind")}
-        handlers, tries, continuations, function = collections.Counter(), 0, 0, None
+    def tables(self, path, kind: str) -> dict:
+        """{begin: Table} of what image_dump says of C++ functions with that kind of tables."""
+        found, table = {}, None
         for line in dump(path, "eh"):
             words = line.split()
-            self.assertNotIn("bad", words)
+            self.assertNotIn("bad", words, line)
             if not line.startswith(" "):
-                function = range(int(words[0], 16), int(words[1], 16))
-                if words[3] == "cxx4":
-                    handlers[words[2]] += 1
-                else:
-                    function = None
-            elif function and words[0] == "try":
-                tries += 1
-            elif function and words[0] == "catch":
-                self.assertIn(int(words[1], 16), starts)
-                for address in words[5:]:
-                    continuations += 1
-                    self.assertIn(int(address, 16), function)
-        return dict(handlers), tries, continuations
+                table = ehtables.Table()
+                if words[3] == kind:
+                    found[int(words[0], 16)] = table
+                continue
+            numbers = [signed(word) for word in words[1:] if word != "sound"]
+            if words[0] == "flags":
+                table.flags, = numbers
+            elif words[0] == "state":
+                table.actions.append(tuple(numbers[1:]))
+            elif words[0] == "ip":
+                table.ips.append(tuple(numbers))
+            elif words[0] == "try":
+                table.tries.append((*numbers, []))
+            else:
+                table.tries[-1][3].append((*numbers[:4], tuple(numbers[4:])))
+        return found
+
+    def compare(self, row, kind: str, independent) -> dict:
+        """Ours against an independent reading; catch blocks are functions, and continuations inside
+        their own. Counts."""
+        path = npmpack.file(*row)
+        pe = peimage.Pe(path)
+        expected, found = independent(pe), self.tables(path, kind)
+        self.assertEqual(set(found), set(expected))
+        ends = dict(pe.functions())
+        for begin, table in expected.items():
+            self.assertEqual(found[begin], table, f"{begin:x}")
+        catches = [(begin, catch) for begin, table in expected.items()
+                   for block in table.tries for catch in block[3]]
+        for begin, (handler, _, _, _, goes_on) in catches:
+            self.assertIn(handler, ends)
+            for address in goes_on:
+                self.assertIn(address, range(begin, ends[begin]))
+        return {"functions": len(expected), "catches": len(catches),
+                "tries": sum(len(table.tries) for table in expected.values()),
+                "actions": sum(len(table.actions) for table in expected.values()),
+                "continuations": sum(len(catch[4]) for _, catch in catches)}
 
     def test_compressed(self):
-        self.assertEqual(self.compressed(WATCHER), ({"31c34": 130, "5a100": 101}, 9, 8))
-        self.assertEqual(self.compressed(NODEAPI), ({"64388": 3}, 1, 1))
+        """The two images together have 234 such functions with 10 try blocks and 9 continuations:
+        231, 9 and 8 are watcher.node's."""
+        found = self.compare(WATCHER, "cxx4", lambda pe: ehtables.all_4(pe, (0x31C34, 0x5A100)))
+        self.assertEqual((found["functions"], found["tries"], found["continuations"]), (231, 9, 8))
+        found = self.compare(NODEAPI, "cxx4", lambda pe: ehtables.all_4(pe, (0x64388,)))
+        self.assertEqual((found["functions"], found["tries"], found["continuations"]), (3, 1, 1))
+
+    def test_records_of_fixed_size(self):
+        """By Visual C++ before it compressed, and by LLVM for Rust. The runtime library that is
+        linked to the compressed ones has some, too."""
+        self.assertEqual(self.compare(WATCHER, "cxx3", ehtables.all_3)["functions"], 6)
+        found = self.compare(npmpack.VISUAL_CXX_3, "cxx3", ehtables.all_3)
+        self.assertEqual((found["functions"], found["tries"]), (359, 0))
+        self.assertGreater(found["actions"], 359)
+        found = self.compare(npmpack.RUST_3, "cxx3", ehtables.all_3)
+        self.assertEqual((found["functions"], found["tries"]), (357, 306))
+        self.assertGreater(found["catches"], 305)
 
 
 if __name__ == "__main__":
     try:
-        for image in (WATCHER, NODEAPI):
+        for image in (WATCHER, NODEAPI, npmpack.VISUAL_CXX_3, npmpack.RUST_3):
             npmpack.file(*image)
         if not shutil.which("llvm-readobj"):
             raise unittest.SkipTest("no llvm-readobj (Debian package llvm)")

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "image/image.h"
+#include "image/unwind.h"
 
 enum {
     PE = 0x40,
@@ -205,6 +205,10 @@ static void test_exports(void)
     CHECK_EQ_STR(export.name, "two");
     CHECK(export.forwarder);
     CHECK_EQ_U64(img_export(&image, 3, &export), IMG_NONE);
+    file[0x488] = 0x1B; /* the first letter of "one" */
+    CHECK_EQ_U64(img_export(&image, 0, &export), IMG_OK);
+    CHECK_EQ_STR(export.name, "?ne");
+    file[0x488] = 'o';
     CHECK_EQ_U64(img_export_before(&image, TEXT + 0x1F, &export), IMG_OK);
     CHECK_EQ_STR(export.name, "three");
     CHECK_EQ_U64(img_export_before(&image, TEXT + 0x20, &export), IMG_OK);
@@ -229,11 +233,115 @@ static void test_codeview(void)
     CHECK_EQ_MEM(codeview.guid, "abcdefghijklmnop", 16);
     CHECK_EQ_U64(codeview.age, 7);
     CHECK_EQ_STR(codeview.path, "x.pdb");
+    file[DEBUG + 0x40 - DATA + 0x400 + 24] = 7;
+    CHECK_EQ_U64(img_codeview(&image, &codeview), IMG_OK);
+    CHECK_EQ_STR(codeview.path, "?.pdb");
     file[DEBUG + 0x40 - DATA + 0x400] = 'N'; /* another kind */
     CHECK_EQ_U64(img_codeview(&image, &codeview), IMG_NONE);
     put32(DIRECTORIES + 6 * 8 + 4, SIZE); /* the directory leaves the image: as if absent */
     CHECK_EQ_U64(open_file(sizeof file), IMG_OK);
     CHECK_EQ_U64(img_codeview(&image, &codeview), IMG_NONE);
+}
+
+/* Of a path that is longer than the room its end counts; zeros may follow in the record. */
+static void test_long_paths(void)
+{
+    enum { PATH = 0x180 }; /* in .data */
+    static const unsigned lengths[] = {0,   1, IMG_MAX_PATH - 1, IMG_MAX_PATH, IMG_MAX_PATH + 1,
+                                       1000};
+    struct img_codeview codeview;
+    uint8_t *memory = calloc(1, SIZE);
+    struct img_source source = img_memory_source(memory, SIZE, IMG_MAPPED);
+    char *path = (char *)memory + DATA + PATH + 24;
+
+    if (!CHECK(memory))
+        return;
+    start();
+    data32(DEBUG + 28 + 20, DATA + PATH);
+    memcpy(memory, file, 0x200);
+    memcpy(memory + DATA, file + 0x400, 0x200);
+    memcpy(memory + DATA + PATH, "RSDS", 4);
+    for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        unsigned length = lengths[i], kept = length < IMG_MAX_PATH ? length : IMG_MAX_PATH - 2;
+
+        memset(path, 0, 1024);
+        for (unsigned k = 0; k < length; k++)
+            path[k] = (char)('a' + k % 26);
+        memory[DEBUG + 28 + 16] = (uint8_t)(24 + length + 1);
+        memory[DEBUG + 28 + 17] = (uint8_t)((24 + length + 1) >> 8);
+        CHECK_EQ_U64(img_open(&image, &source, 0), IMG_OK);
+        CHECK_EQ_U64(img_codeview(&image, &codeview), IMG_OK);
+        CHECK_EQ_STR(codeview.path, path + length - kept);
+    }
+    strcpy(path, "short.pdb"); /* and more in the record than is taken */
+    memset(path + 10, 0, 1014);
+    CHECK_EQ_U64(img_codeview(&image, &codeview), IMG_OK);
+    CHECK_EQ_STR(codeview.path, "short.pdb");
+    memory[DEBUG + 28 + 18] = 1; /* a record that leaves the image */
+    CHECK_EQ_U64(img_codeview(&image, &codeview), IMG_NONE);
+    free(memory);
+}
+
+/* A 32-bit image has its directories 16 bytes earlier, and its base in 4 bytes at 28. */
+static void narrow(void)
+{
+    start();
+    memmove(file + DIRECTORIES - 16, file + DIRECTORIES, 128);
+    put16(PE + 4, 0x14C);
+    put16(PE + 20, 240);
+    put16(OPTIONAL, 0x10B);
+    put32(OPTIONAL + 28, 0x400000);
+    put32(OPTIONAL + 92, 16);
+}
+
+static void test_other_processors(void)
+{
+    struct img_export export;
+    struct img_codeview codeview;
+
+    narrow();
+    CHECK_EQ_U64(open_file(sizeof file), IMG_MACHINE);
+    CHECK(!image.wide && image.machine == 0x14C && image.base == 0x400000 && image.size == SIZE);
+    CHECK_EQ_U64(img_export(&image, 0, &export), IMG_OK);
+    CHECK_EQ_STR(export.name, "one");
+    CHECK_EQ_U64(img_codeview(&image, &codeview), IMG_OK);
+    CHECK_EQ_STR(codeview.path, "x.pdb");
+    put16(PE + 20, 95);
+    CHECK_EQ_U64(open_file(sizeof file), IMG_MALFORMED);
+    start();
+    put16(PE + 4, 0xAA64);
+    CHECK_EQ_U64(open_file(sizeof file), IMG_MACHINE);
+    CHECK(image.wide && image.machine == 0xAA64 && image.section_count == 2);
+    CHECK_EQ_U64(img_export(&image, 0, &export), IMG_OK);
+    put16(OPTIONAL, 0x107); /* a ROM image */
+    CHECK_EQ_U64(open_file(sizeof file), IMG_MALFORMED);
+}
+
+/* Without an exception directory an export goes on to the next; nothing leaves its section. */
+static void test_places(void)
+{
+    struct img_export export;
+
+    start();
+    CHECK_EQ_U64(open_file(sizeof file), IMG_OK);
+    CHECK_EQ_U64(img_export_of(&image, TEXT + 0xF, &export), IMG_NONE);
+    CHECK_EQ_U64(img_export_of(&image, TEXT + 0x1F, &export), IMG_OK);
+    CHECK_EQ_STR(export.name, "three");
+    CHECK_EQ_U64(img_export_of(&image, TEXT + 0x2FF, &export), IMG_OK);
+    CHECK_EQ_STR(export.name, "one");
+    CHECK_EQ_U64(img_export_of(&image, DATA, &export), IMG_NONE);
+    put32(DIRECTORIES + 3 * 8, DATA + 0x180 - 12); /* one row: 20h to 30h behind TEXT */
+    put32(DIRECTORIES + 3 * 8 + 4, 12);
+    data32(DATA + 0x180 - 12, TEXT + 0x20);
+    data32(DATA + 0x180 - 8, TEXT + 0x30);
+    data32(DATA + 0x180 - 4, DATA + 0x140);
+    data32(DATA + 0x140, 1);
+    CHECK_EQ_U64(open_file(sizeof file), IMG_OK);
+    CHECK_EQ_U64(img_export_of(&image, TEXT + 0x2F, &export), IMG_OK);
+    CHECK_EQ_STR(export.name, "one");
+    CHECK_EQ_U64(img_export_of(&image, TEXT + 0x30, &export), IMG_NONE);
+    CHECK_EQ_U64(img_export_of(&image, TEXT + 0x10, &export), IMG_OK); /* a leaf's first byte */
+    CHECK_EQ_U64(img_export_of(&image, TEXT + 0x11, &export), IMG_NONE);
 }
 
 static void test_damaged(void)
@@ -247,11 +355,10 @@ static void test_damaged(void)
         {60, 0x48, IMG_NOT_PE},
         {60, FILE_SIZE - 8, IMG_UNREADABLE},
         {60, UINT32_MAX, IMG_UNREADABLE},
-        {PE + 4, 0xAA64 | 2u << 16, IMG_MACHINE},
         {PE + 4, 0x8664 | 97u << 16, IMG_MALFORMED},
         {PE + 4, 0x8664 | 96u << 16, IMG_MALFORMED},
         {PE + 20, 111, IMG_MALFORMED},
-        {OPTIONAL, 0x10B, IMG_MACHINE},
+        {OPTIONAL, 0x20C, IMG_MALFORMED},
         {OPTIONAL + 56, 0, IMG_MALFORMED},
         {OPTIONAL + 60, SIZE + 1, IMG_MALFORMED},
         {OPTIONAL + 28, UINT32_MAX, IMG_OK},
@@ -276,4 +383,5 @@ static void test_damaged(void)
 KD_TEST_MAIN({"headers", test_headers}, {"reads from a file", test_reads},
              {"the image's size", test_size}, {"an image in memory", test_mapped},
              {"exports", test_exports}, {"the PDB's record", test_codeview},
-             {"damaged headers", test_damaged})
+             {"long paths of PDBs", test_long_paths}, {"other processors", test_other_processors},
+             {"places of exports", test_places}, {"damaged headers", test_damaged})

@@ -474,6 +474,37 @@ static void test_walk_scan(void)
     CHECK_EQ_U64(img_walk_next(&walk, &frame), IMG_WALK_END);
 }
 
+/* What unwinding finds from a guessed frame on is no better than the guess. */
+static void test_walk_behind_guess(void)
+{
+    struct img_walk walk;
+    struct img_walk_frame frame;
+
+    plain();
+    PUT(0x40, 0xE8, 0, 0, 0, 0);
+    it.words[2] = BASE + 0x45; /* behind the call */
+    it.words[3] = BASE + 0x20; /* what its table leads to */
+    it.words[4] = BASE + 0x30;
+    it.words[5] = 0;
+    start_walk(&walk, 0x40);
+    it.registers.rip = 0;
+    img_walk_start(&walk, &it.registers);
+    CHECK_EQ_U64(img_walk_next(&walk, &frame), IMG_WALK_FRAME);
+    CHECK(!frame.guessed && frame.frame.kind == IMG_FRAME_SCAN);
+    for (unsigned i = 0; i < 3; i++) {
+        static const uint32_t expected[] = {0x45, 0x20, 0x30};
+
+        CHECK_EQ_U64(img_walk_next(&walk, &frame), IMG_WALK_FRAME);
+        CHECK_EQ_U64(frame.rip, BASE + expected[i]);
+        CHECK_EQ_U64(frame.frame.kind, IMG_FRAME_TABLE);
+        CHECK(frame.guessed);
+    }
+    CHECK_EQ_U64(img_walk_next(&walk, &frame), IMG_WALK_END);
+    img_walk_start(&walk, &it.registers); /* a new walk knows nothing of it */
+    CHECK_EQ_U64(img_walk_next(&walk, &frame), IMG_WALK_FRAME);
+    CHECK(!frame.guessed);
+}
+
 /* A call of nothing: rip is in no image, the return address is on top of the stack. */
 static void test_walk_null(void)
 {
@@ -493,14 +524,13 @@ static void test_walk_null(void)
     CHECK_EQ_U64(frame.frame.kind, IMG_FRAME_TABLE);
 }
 
-KD_TEST_MAIN({"a leaf function", test_leaf}, {"looking up rows", test_search},
-             {"a frame register and far saves", test_frame_register},
-             {"inside a prologue", test_prologue}, {"machine frames", test_machine_frame},
-             {"chained rows", test_chained}, {"saves of chained rows", test_chained_base},
-             {"rows that refer to rows", test_indirect},
-             {"jumps between pieces", test_jump_to_piece}, {"a walk from a leaf", test_walk_leaf},
-             {"epilogues", test_epilogues},
-             {"an epilogue by the frame register", test_frame_epilogue},
-             {"hostile tables", test_hostile}, {"a call stack", test_walk},
-             {"a call stack without end", test_walk_loop},
-             {"a call stack by scanning", test_walk_scan}, {"a call of nothing", test_walk_null})
+KD_TEST_MAIN(
+    {"a leaf function", test_leaf}, {"looking up rows", test_search},
+    {"a frame register and far saves", test_frame_register}, {"inside a prologue", test_prologue},
+    {"machine frames", test_machine_frame}, {"chained rows", test_chained},
+    {"saves of chained rows", test_chained_base}, {"rows that refer to rows", test_indirect},
+    {"jumps between pieces", test_jump_to_piece}, {"a walk from a leaf", test_walk_leaf},
+    {"epilogues", test_epilogues}, {"an epilogue by the frame register", test_frame_epilogue},
+    {"hostile tables", test_hostile}, {"a call stack", test_walk},
+    {"a call stack without end", test_walk_loop}, {"a call stack by scanning", test_walk_scan},
+    {"frames behind a guess", test_walk_behind_guess}, {"a call of nothing", test_walk_null})

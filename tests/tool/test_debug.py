@@ -122,6 +122,25 @@ class Commands(Case):
                               if line.startswith("00000000500")]), 0x400 + 1)
         self.assertIn("f0 f1 f2 f3 f4 f5 f6 f7-f8 f9 fa fb fc fd fe ff", debug.out)
 
+    def test_memory_into_a_file(self):
+        target = Target()
+        target.memory[0x50000000] = bytearray(random.Random(4).randbytes(200_000))
+        file, cut = kdtap.new_path(".bin"), kdtap.new_path(".bin")
+        debug = self.run_script(f"""
+            .writemem {file} 50000001 L20000
+            expect 20000 of 20000 bytes written
+            try .writemem {cut} 50030000 L10000
+            expect d40 of 10000 bytes written
+            expect error: .writemem: virtual memory at 0000000050030d40 cannot be read
+            try .writemem {cut}/no 50000000 L1
+            expect error: .writemem: .*Not a directory
+            try .writemem {cut} 50000000
+            expect error: .writemem: L COUNT is missing
+            """, target=target)
+        memory = debug.target.memory[0x50000000]
+        self.assertEqual(Path(file).read_bytes(), memory[1:0x20001])
+        self.assertEqual(Path(cut).read_bytes(), memory[0x30000:])
+
     def test_search_and_fill_by_target_or_by_hand(self):
         for able in (True, False):
             with self.subTest(able=able):
@@ -471,6 +490,21 @@ class Stacks(Case):
         self.assertEqual(end["end"], "no return address in the next 128 words of the stack")
         debug = self.run_script("bt\nqq\n", target=self.target(stack, image))
         self.assertRegex(debug.out, r"(?m)^01 [0-9a-f]{16} [0-9a-f]{16} \? stk!push\+0x10$")
+
+    def test_what_rests_on_a_guess_is_marked(self):
+        """A call of nothing: its caller is looked for, and all further ones follow from that."""
+        stack = kdstack.Stack(0)
+        stack.returns(kdstack.BASE + kdstack.PUSH + 0x10).skip(0x20).words(0x1111)
+        stack.returns(kdstack.BASE + kdstack.ROOT + 0x10).skip(0x28).returns(0)
+        frames, end = self.walk(stack)
+        self.assertEqual(self.places(frames), stack.expected)
+        self.assertEqual([row["caller"] for row in frames], ["scan", "table", "table"])
+        self.assertEqual([row["guessed"] for row in frames], [False, True, True])
+        self.assertEqual(end["end"], "the return address is 0")
+        debug = self.run_script("bt\nqq\n", target=self.target(stack))
+        self.assertRegex(debug.out, r"(?m)^00 [0-9a-f]{16} 0{16} [^?]*$")
+        self.assertRegex(debug.out, r"(?m)^01 [0-9a-f]{16} [0-9a-f]{16} \? stk!push\+0x10$")
+        self.assertRegex(debug.out, r"(?m)^02 [0-9a-f]{16} [0-9a-f]{16} \? stk!root\+0x10$")
 
     def test_stacks_that_make_no_sense(self):
         """Each ends, with the reason."""

@@ -1,7 +1,7 @@
 # test_symbols.py - kdlens symbols: names of images, held against LLVM's reader and a linker's map.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """KDLENS names the program under test; default build/capture-tool/kdlens. The images are built here
-with clang and lld-link, but for one, which npm fetches."""
+with clang and lld-link, but for some, which npm fetches."""
 
 import json
 import os
@@ -18,7 +18,9 @@ REPOSITORY = HERE.parent.parent
 PROGRAM = Path(os.environ.get("KDLENS") or REPOSITORY / "build/capture-tool/kdlens").resolve()
 sys.path.insert(0, str(REPOSITORY / "tests/rt"))
 import aotbuild
+import ehtables
 import npmpack
+import peimage
 
 SOURCE = """
 __declspec(dllexport) int twice(int x) { return 2 * x; }
@@ -49,6 +51,18 @@ def functions(image) -> list[tuple[int, int]]:
     found = re.findall(r"StartAddress: .*?\(?0x([0-9A-Fa-f]+)\)?\n\s+EndAddress: .*?"
                        r"\(?0x([0-9A-Fa-f]+)\)?\n", shown)
     return [(int(begin, 16) & 0xFFFFFF, int(end, 16) & 0xFFFFFF) for begin, end in found]
+
+
+def handlers_of(image) -> dict[int, int]:
+    """{begin: handler or 0} of each row of the exception directory, as LLVM reads addresses."""
+    shown = subprocess.run(["llvm-readobj", "--unwind", image], check=True, capture_output=True,
+                           text=True).stdout
+    found = {}
+    for block in shown.split("  RuntimeFunction {\n")[1:]:
+        begin = re.search(r"StartAddress: .*?\(?0x([0-9A-Fa-f]+)\)?\n", block).group(1)
+        handler = re.search(r"Handler: .*?\(?0x([0-9A-Fa-f]+)\)?\n", block)
+        found[int(begin, 16)] = int(handler.group(1), 16) if handler else 0
+    return found
 
 
 class Built(unittest.TestCase):
@@ -161,6 +175,64 @@ class Fetched(unittest.TestCase):
         lines = kdlens(self.image(), "--eh", 0x61DEC).stdout.splitlines()
         self.assertEqual(lines[1], "except  begin 00061e21  end 00061f07  filter 00066fa4  "
                                    "target 00061f07")
+
+    def objects(self, what: str, begin: int, end: int, handler: int, info: int, table) -> list:
+        """What --eh --json is to print of a function with C++ tables."""
+        found = [{"what": "function", "begin": begin, "end": end, "handler": handler},
+                 {"what": what, "info": info, "flags": table.flags,
+                  "states": len(table.actions), "try-blocks": len(table.tries)}]
+        found += [{"what": "state", "from": at, "number": state} for at, state in table.ips]
+        found += [{"what": ("nothing", "call", "destroy", "destroy-at")[kind], "state": number,
+                   "next": following, "action": action, "object": thing}
+                  for number, (following, kind, action, thing) in enumerate(table.actions)]
+        for low, high, catch_high, catches in table.tries:
+            found.append({"what": "try", "low": low, "high": high, "catch-high": catch_high})
+            for place, adjectives, kind, thing, goes_on in catches:
+                found.append({"what": "catch" if kind else "catch-all", "handler": place,
+                              "type": kind, "adjectives": adjectives, "object": thing})
+                found += [{"what": "continue", "at": at} for at in goes_on]
+        return found
+
+    def check_tables(self, package: tuple, what: str, independent) -> int:
+        """Every function, as LLVM lists its handler and ehtables.py reads its tables. How many."""
+        path = npmpack.file(*package)
+        pe = peimage.Pe(path)
+        tables = independent(pe)
+        for begin, end, unwind in pe.rows():
+            if begin not in tables:
+                continue
+            handler, data = pe.handler(unwind)
+            lines = kdlens(path, "--json", "--eh", begin).stdout.splitlines()
+            self.assertEqual([json.loads(line) for line in lines],
+                             self.objects(what, begin, end, handler, pe.get("I", data),
+                                          tables[begin]), f"{begin:x}")
+        return len(tables)
+
+    def test_tables_of_fixed_size(self):
+        if not shutil.which("llvm-readobj"):
+            self.skipTest("no llvm-readobj (Debian package llvm)")
+        for package, count in ((npmpack.VISUAL_CXX_3, 359), (npmpack.RUST_3, 357)):
+            self.assertEqual(self.check_tables(package, "FuncInfo3", ehtables.all_3), count)
+            path = npmpack.file(*package)
+            pe, handlers = peimage.Pe(path), handlers_of(path)
+            self.assertEqual({begin: (pe.handler(unwind) or (0,))[0] for begin, _, unwind
+                              in pe.rows()},
+                             {begin - pe.base: handler and handler - pe.base
+                              for begin, handler in handlers.items()})
+
+    def test_compressed_tables(self):
+        handlers = (0x31C34, 0x5A100)  # __CxxFrameHandler4, and with a stack cookie
+        self.assertEqual(self.check_tables(npmpack.VISUAL_CXX_4, "FuncInfo4",
+                                           lambda pe: ehtables.all_4(pe, handlers)), 231)
+
+    def test_tables_of_fixed_size_as_text(self):
+        lines = kdlens(npmpack.file(*npmpack.RUST_3), "--eh", 0x2B00).stdout.splitlines()
+        self.assertEqual(lines[:3] + lines[-2:], [
+            "function  begin 00002a80  end 00007edd  handler 00044c10",
+            "FuncInfo3  info 00052690  flags 1  states 58  try-blocks 1",
+            "state  from 00002a80  number -1",
+            "try  low 0  high 21  catch-high 22",
+            "catch-all  handler 00008db0  type 00000000  adjectives 64  object 0"])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-/* pe.h - the headers of a PE32+ image in memory, and the name in its debug directory.
+/* pe.h - the headers of an image in memory, and the name in its debug directory.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
- * Pure. All memory is read through the target, so a wild pointer is an error and no fault.
+ * Pure. All memory is read through the target, so a wild pointer is an error and no fault. What an
+ * image must have is lib/image's to say; those for other processors than this one count as well:
+ * firmware loads them, too (EBC).
  */
 #ifndef KDA_PE_H
 #define KDA_PE_H
@@ -21,7 +23,7 @@ struct kda_pe {
     char pdb[128]; /* base name of the PDB without its extension; "": none */
 };
 
-/* False: base holds no PE32+ image. */
+/* False: base holds no image. */
 bool kda_pe_read(const struct kda_target *target, uint64_t base, struct kda_pe *out);
 
 #endif

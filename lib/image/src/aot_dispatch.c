@@ -187,36 +187,44 @@ struct lookup {
     struct img_aot_type object;
     uint32_t interface;
     uint16_t slot;
-    bool varies;    /* the interface has variant parameters */
-    unsigned steps; /* left */
+    bool varies;      /* the interface has variant parameters */
+    unsigned steps;   /* left */
+    uint32_t context; /* of the entry that was found */
 };
 
-/* The implementation slot in one map. exact: only entries of the very interface. */
+/* Is the entry about the wanted interface? exact: about that very one. */
+static enum img_aot_status fits(struct lookup *lookup, const struct img_aot_type *owner,
+                                uint32_t entry, bool exact)
+{
+    uint32_t interface;
+    uint16_t index;
+
+    if (!aot_get16(lookup->aot, entry, &index) ||
+        img_aot_interface(lookup->aot, owner, index, &interface) != IMG_AOT_OK)
+        return IMG_AOT_DAMAGED;
+    if (exact)
+        return interface == lookup->interface ? IMG_AOT_OK : IMG_AOT_NOT_FOUND;
+    return inquire(lookup->aot, MATCH, interface, lookup->interface, &lookup->steps);
+}
+
+/* The place of the first entry in one map that fits. */
 static enum img_aot_status search_map(struct lookup *lookup, const struct img_aot_type *owner,
                                       const struct img_aot_map *map, enum img_aot_entry_kind kind,
-                                      bool exact, uint16_t *implementation)
+                                      bool exact, uint32_t *entry)
 {
-    unsigned first = kind == IMG_AOT_STANDARD ? 0 : map->counts[IMG_AOT_STANDARD];
+    uint32_t size = aot_entry_size(kind);
 
-    for (unsigned i = first; i < first + map->counts[kind]; i++) {
-        uint32_t at = map->at + 8 + 6 * i, interface;
-        uint16_t index, slot;
-        enum img_aot_status status;
+    *entry = aot_entries(map, kind);
+    for (unsigned i = 0; i < map->counts[kind]; i++, *entry += size) {
+        enum img_aot_status status = IMG_AOT_NOT_FOUND;
+        uint16_t slot;
 
         if (lookup->steps-- == 0)
             return IMG_AOT_LIMIT;
-        if (!aot_get16(lookup->aot, at + 2, &slot))
+        if (!aot_get16(lookup->aot, *entry + 2, &slot))
             return IMG_AOT_DAMAGED;
-        if (slot != lookup->slot)
-            continue;
-        if (!aot_get16(lookup->aot, at, &index) ||
-            !aot_get16(lookup->aot, at + 4, implementation) ||
-            img_aot_interface(lookup->aot, owner, index, &interface) != IMG_AOT_OK)
-            return IMG_AOT_DAMAGED;
-        if (exact)
-            status = interface == lookup->interface ? IMG_AOT_OK : IMG_AOT_NOT_FOUND;
-        else
-            status = inquire(lookup->aot, MATCH, interface, lookup->interface, &lookup->steps);
+        if (slot == lookup->slot)
+            status = fits(lookup, owner, *entry, exact);
         if (status != IMG_AOT_NOT_FOUND)
             return status;
     }
@@ -227,14 +235,20 @@ static enum img_aot_status search_type(struct lookup *lookup, const struct img_a
                                        enum img_aot_entry_kind kind, uint32_t *target)
 {
     struct img_aot_map map;
-    uint16_t implementation = 0;
+    uint16_t implementation;
+    uint32_t entry = 0;
     enum img_aot_status status = img_aot_map(lookup->aot, owner, &map);
 
     if (status != IMG_AOT_OK)
         return status == IMG_AOT_NO_SECTION ? IMG_AOT_NOT_FOUND : status;
-    status = search_map(lookup, owner, &map, kind, true, &implementation);
+    status = search_map(lookup, owner, &map, kind, true, &entry);
     if (status == IMG_AOT_NOT_FOUND && lookup->varies)
-        status = search_map(lookup, owner, &map, kind, false, &implementation);
+        status = search_map(lookup, owner, &map, kind, false, &entry);
+    if (status != IMG_AOT_OK)
+        return status;
+    if (!aot_get16(lookup->aot, entry + 4, &implementation))
+        return IMG_AOT_DAMAGED;
+    status = aot_context(lookup->aot, owner, kind, entry, &lookup->context);
     if (status != IMG_AOT_OK)
         return status;
     return aot_slot(lookup->aot, &lookup->object, owner, implementation, target);
@@ -257,23 +271,45 @@ static enum img_aot_status search_chain(struct lookup *lookup, enum img_aot_entr
     return IMG_AOT_LIMIT;
 }
 
+/* own: the kind of entries that come first, in the whole chain; then those of kind given. */
+static enum img_aot_status look_up(struct lookup *lookup, uint32_t type,
+                                   enum img_aot_entry_kind own, enum img_aot_entry_kind given,
+                                   uint32_t *target)
+{
+    struct img_aot_type wanted;
+    enum img_aot_status status = img_aot_type(lookup->aot, type, &lookup->object);
+
+    if (status == IMG_AOT_OK)
+        status = img_aot_type(lookup->aot, lookup->interface, &wanted);
+    if (status != IMG_AOT_OK)
+        return status;
+    lookup->varies = wanted.definition != 0 && (wanted.flags & VARIANCE_FLAG) != 0;
+    lookup->steps = STEPS_MAX;
+    status = search_chain(lookup, own, target);
+    if (status == IMG_AOT_NOT_FOUND)
+        status = search_chain(lookup, given, target);
+    if (status == IMG_AOT_OK && *target == 0)
+        status = IMG_AOT_NOT_FOUND;
+    return status;
+}
+
 enum img_aot_status img_aot_resolve(const struct img_aot *aot, uint32_t type, uint32_t interface,
                                     uint16_t slot, uint32_t *target)
 {
-    struct lookup lookup = {.aot = aot, .interface = interface, .slot = slot, .steps = STEPS_MAX};
-    struct img_aot_type wanted;
-    enum img_aot_status status = img_aot_type(aot, type, &lookup.object);
+    struct lookup lookup = {.aot = aot, .interface = interface, .slot = slot};
 
-    if (status == IMG_AOT_OK)
-        status = img_aot_type(aot, interface, &wanted);
-    if (status != IMG_AOT_OK)
-        return status;
-    lookup.varies = wanted.definition != 0 && (wanted.flags & VARIANCE_FLAG) != 0;
-    status = search_chain(&lookup, IMG_AOT_STANDARD, target);
-    if (status == IMG_AOT_NOT_FOUND)
-        status = search_chain(&lookup, IMG_AOT_DEFAULT, target);
-    if (status == IMG_AOT_OK && *target == 0)
-        status = IMG_AOT_NOT_FOUND;
+    return look_up(&lookup, type, IMG_AOT_STANDARD, IMG_AOT_DEFAULT, target);
+}
+
+enum img_aot_status img_aot_resolve_static(const struct img_aot *aot, uint32_t type,
+                                           uint32_t interface, uint16_t slot, uint32_t *target,
+                                           uint32_t *context)
+{
+    struct lookup lookup = {.aot = aot, .interface = interface, .slot = slot};
+    enum img_aot_status status =
+        look_up(&lookup, type, IMG_AOT_STATIC, IMG_AOT_DEFAULT_STATIC, target);
+
+    *context = lookup.context;
     return status;
 }
 

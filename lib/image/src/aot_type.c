@@ -10,13 +10,16 @@
 #include "aot_type.h"
 #include "aot_read.h"
 
-#define TYPE_FIXED      24u
-#define OPTIONAL_MAX    8u      /* optional fields, of which there are five kinds */
-#define SEALED_RARE     0x0200u /* 8.0: rare flag, the type has sealed slots */
-#define OPTIONAL_LAST   0x80u
-#define FIELD_RARE      0
-#define FIELD_MAP       1
-#define MAP_COUNTS      8u
+#define TYPE_FIXED    24u
+#define OPTIONAL_MAX  8u      /* optional fields, of which there are five kinds */
+#define SEALED_RARE   0x0200u /* 8.0: rare flag, the type has sealed slots */
+#define OPTIONAL_LAST 0x80u
+#define FIELD_RARE    0
+#define FIELD_MAP     1
+#define MAP_COUNTS    8u
+
+/* Numbers of a static entry's generic context. */
+enum { CONTEXT_TYPE = 1, CONTEXT_INTERFACE = 2 };
 #define KIND_MASK       3u
 #define KIND_ARRAY      2u
 #define KIND_DEFINITION 3u
@@ -244,22 +247,52 @@ enum img_aot_status img_aot_map(const struct img_aot *aot, const struct img_aot_
 }
 
 /* Static entries have a fourth number behind the three. */
-static uint32_t entry_place(const struct img_aot_map *map, unsigned index,
-                            enum img_aot_entry_kind *kind)
+uint32_t aot_entry_size(enum img_aot_entry_kind kind)
+{
+    return kind < IMG_AOT_STATIC ? 6 : 8;
+}
+
+uint32_t aot_entries(const struct img_aot_map *map, enum img_aot_entry_kind kind)
 {
     uint32_t at = map->at + MAP_COUNTS;
 
-    for (unsigned i = 0; i < IMG_AOT_ENTRY_KINDS; i++) {
-        unsigned size = i < IMG_AOT_STATIC ? 6 : 8;
+    for (unsigned i = 0; i < (unsigned)kind; i++)
+        at += map->counts[i] * aot_entry_size((enum img_aot_entry_kind)i);
+    return at;
+}
 
-        if (index < map->counts[i]) {
-            *kind = (enum img_aot_entry_kind)i;
-            return at + index * size;
-        }
+/* The place of entry number index of all; 0: there are not as many. */
+static uint32_t entry_place(const struct img_aot_map *map, unsigned index,
+                            enum img_aot_entry_kind *kind)
+{
+    for (unsigned i = 0; i < IMG_AOT_ENTRY_KINDS; i++) {
+        *kind = (enum img_aot_entry_kind)i;
+        if (index < map->counts[i])
+            return aot_entries(map, *kind) + index * aot_entry_size(*kind);
         index -= map->counts[i];
-        at += map->counts[i] * size;
     }
     return 0;
+}
+
+/* 0 none, 1 the type itself, from 2 on an interface of its list (so the class library of .NET 8 to
+ * 10, and ilc's output). */
+enum img_aot_status aot_context(const struct img_aot *aot, const struct img_aot_type *owner,
+                                enum img_aot_entry_kind kind, uint32_t at, uint32_t *context)
+{
+    uint16_t source;
+
+    *context = 0;
+    if (kind < IMG_AOT_STATIC)
+        return IMG_AOT_OK;
+    if (!aot_get16(aot, at + 6, &source))
+        return IMG_AOT_DAMAGED;
+    if (source == CONTEXT_TYPE)
+        *context = owner->rva;
+    if (source < CONTEXT_INTERFACE)
+        return IMG_AOT_OK;
+    return img_aot_interface(aot, owner, source - CONTEXT_INTERFACE, context) == IMG_AOT_OK
+               ? IMG_AOT_OK
+               : IMG_AOT_DAMAGED;
 }
 
 enum img_aot_status img_aot_map_entry(const struct img_aot *aot, const struct img_aot_type *type,
@@ -273,7 +306,8 @@ enum img_aot_status img_aot_map_entry(const struct img_aot *aot, const struct im
         return IMG_AOT_END;
     if (!aot_get16(aot, at, &interface) || !aot_get16(aot, at + 2, &entry->slot) ||
         !aot_get16(aot, at + 4, &entry->implementation) ||
-        img_aot_interface(aot, type, interface, &entry->interface) != IMG_AOT_OK)
+        img_aot_interface(aot, type, interface, &entry->interface) != IMG_AOT_OK ||
+        aot_context(aot, type, entry->kind, at, &entry->context) != IMG_AOT_OK)
         return IMG_AOT_DAMAGED;
     entry->sealed = entry->implementation >= type->virtuals;
     entry->target = 0;

@@ -43,4 +43,12 @@ enum { AOT_AMBIGUOUS = 0xfffe, AOT_ABSTRACT = 0xffff };
 enum img_aot_status aot_slot(const struct img_aot *aot, const struct img_aot_type *object,
                              const struct img_aot_type *owner, uint16_t slot, uint32_t *target);
 
+/* Where the entries of that kind begin, and the bytes of each. */
+uint32_t aot_entries(const struct img_aot_map *map, enum img_aot_entry_kind kind);
+uint32_t aot_entry_size(enum img_aot_entry_kind kind);
+
+/* The generic context of the entry at this RVA in owner's map; 0: none, or no static entry. */
+enum img_aot_status aot_context(const struct img_aot *aot, const struct img_aot_type *owner,
+                                enum img_aot_entry_kind kind, uint32_t at, uint32_t *context);
+
 #endif

@@ -210,7 +210,7 @@ enum img_eh_kind img_eh_guess(const struct img_image *image, uint32_t data,
     if (are_scopes(image, data, function))
         return IMG_EH_SCOPES;
     if (img_eh_open(image, IMG_EH_CXX4, data, function->begin, function->begin, &eh) &&
-        (eh.state_count || eh.ip_count) && img_eh_check(&eh))
+        eh.info >= image->header_size && (eh.state_count || eh.ip_count) && img_eh_check(&eh))
         return IMG_EH_CXX4;
     if (img_eh_gs(image, data, &gs) && gs.cookie >= 0 && gs.cookie < GS_FARTHEST)
         return IMG_EH_GS;

@@ -1,4 +1,4 @@
-/* image.c - PE32+ headers, sections and checked reads.
+/* image.c - PE headers, sections and checked reads.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  */
@@ -9,10 +9,12 @@
 enum {
     DOS_HEADER = 64,
     DOS_PE_OFFSET = 60,
-    COFF_HEADER = 24, /* with the signature in front */
-    OPTIONAL_FIXED = 112,
+    COFF_HEADER = 24,     /* with the signature in front */
+    OPTIONAL_FIXED = 112, /* what is in front of the directories */
+    OPTIONAL_FIXED32 = 96,
     SECTION_ROW = 40,
     MACHINE_X64 = 0x8664,
+    MAGIC_PE32 = 0x10B,
     MAGIC_PE32_PLUS = 0x20B,
 };
 
@@ -44,7 +46,7 @@ const char *img_result_text(enum img_result result)
     case IMG_NOT_PE:
         return "not a PE image";
     case IMG_MACHINE:
-        return "not a 64-bit image for x86-64";
+        return "an image for another processor than x86-64";
     case IMG_MALFORMED:
         return "malformed image";
     case IMG_NONE:
@@ -96,21 +98,21 @@ static enum img_result parse_sections(struct img_image *image, uint64_t table)
 static enum img_result parse_directories(struct img_image *image, uint64_t table, uint32_t count,
                                          uint32_t room)
 {
-    uint8_t row[8];
+    uint8_t rows[IMG_DIRECTORIES * 8];
 
     if (count > IMG_DIRECTORIES)
         count = IMG_DIRECTORIES;
     if (count > room / 8)
         count = room / 8;
+    if (!source_read(image, table, rows, count * 8))
+        return IMG_UNREADABLE;
     for (uint32_t i = 0; i < IMG_DIRECTORIES; i++) {
         struct img_directory *directory = &image->directories[i];
+        const uint8_t *row = rows + i * 8;
 
         *directory = (struct img_directory){0};
-        if (i >= count)
-            continue;
-        if (!source_read(image, table + (uint64_t)i * 8, row, sizeof row))
-            return IMG_UNREADABLE;
-        if (img_get32(row) < image->size && img_get32(row + 4) <= image->size - img_get32(row)) {
+        if (i < count && img_get32(row) < image->size &&
+            img_get32(row + 4) <= image->size - img_get32(row)) {
             directory->rva = img_get32(row);
             directory->size = img_get32(row + 4);
         }
@@ -121,10 +123,13 @@ static enum img_result parse_directories(struct img_image *image, uint64_t table
 static enum img_result parse_optional(struct img_image *image, const uint8_t *optional,
                                       uint64_t base)
 {
-    if (img_get16(optional) != MAGIC_PE32_PLUS)
-        return IMG_MACHINE;
+    image->wide = img_get16(optional) == MAGIC_PE32_PLUS;
+    if (!image->wide && img_get16(optional) != MAGIC_PE32)
+        return IMG_MALFORMED;
     image->entry = img_get32(optional + 16);
-    image->base = base ? base : img_get64(optional + 24);
+    image->base = image->wide ? img_get64(optional + 24) : img_get32(optional + 28);
+    if (base)
+        image->base = base;
     image->size = img_get32(optional + 56);
     image->header_size = img_get32(optional + 60);
     image->checksum = img_get32(optional + 64);
@@ -135,11 +140,33 @@ static enum img_result parse_optional(struct img_image *image, const uint8_t *op
     return IMG_OK;
 }
 
+/* The optional header, which both widths have the same fields in but for the image's base, and the
+ * sections behind it. */
+static enum img_result parse_rest(struct img_image *image, uint64_t at, uint32_t size,
+                                  uint64_t base)
+{
+    uint8_t optional[OPTIONAL_FIXED];
+    uint32_t fixed;
+    enum img_result result;
+
+    if (size < OPTIONAL_FIXED32 || image->section_count > IMG_MAX_SECTIONS)
+        return IMG_MALFORMED;
+    if (!source_read(image, at, optional, size < sizeof optional ? size : sizeof optional))
+        return IMG_UNREADABLE;
+    result = parse_optional(image, optional, base);
+    fixed = image->wide ? OPTIONAL_FIXED : OPTIONAL_FIXED32;
+    if (result == IMG_OK && size < fixed)
+        result = IMG_MALFORMED;
+    if (result == IMG_OK)
+        result =
+            parse_directories(image, at + fixed, img_get32(optional + fixed - 4), size - fixed);
+    return result == IMG_OK ? parse_sections(image, at + size) : result;
+}
+
 enum img_result img_open(struct img_image *image, const struct img_source *source, uint64_t base)
 {
-    uint8_t dos[DOS_HEADER], coff[COFF_HEADER], optional[OPTIONAL_FIXED];
+    uint8_t dos[DOS_HEADER], coff[COFF_HEADER];
     uint64_t at;
-    uint32_t optional_size;
     enum img_result result;
 
     image->source = *source;
@@ -152,21 +179,13 @@ enum img_result img_open(struct img_image *image, const struct img_source *sourc
         return IMG_UNREADABLE;
     if (img_get32(coff) != 0x4550)
         return IMG_NOT_PE;
+    image->machine = img_get16(coff + 4);
     image->section_count = img_get16(coff + 6);
     image->timestamp = img_get32(coff + 8);
-    optional_size = img_get16(coff + 20);
-    if (img_get16(coff + 4) != MACHINE_X64)
-        return IMG_MACHINE;
-    if (optional_size < OPTIONAL_FIXED || image->section_count > IMG_MAX_SECTIONS)
-        return IMG_MALFORMED;
-    at += COFF_HEADER;
-    if (!source_read(image, at, optional, sizeof optional))
-        return IMG_UNREADABLE;
-    result = parse_optional(image, optional, base);
-    if (result == IMG_OK)
-        result = parse_directories(image, at + OPTIONAL_FIXED, img_get32(optional + 108),
-                                   optional_size - OPTIONAL_FIXED);
-    return result == IMG_OK ? parse_sections(image, at + optional_size) : result;
+    result = parse_rest(image, at + COFF_HEADER, img_get16(coff + 20), base);
+    if (result == IMG_OK && (!image->wide || image->machine != MACHINE_X64))
+        result = IMG_MACHINE;
+    return result;
 }
 
 const struct img_section *img_section_of(const struct img_image *image, uint32_t rva)

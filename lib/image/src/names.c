@@ -15,6 +15,29 @@ enum {
 
 static const uint32_t rsds = 0x53445352;
 
+/* Names go to terminals and consoles. */
+static void make_plain(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
+/* size bytes of text, which may be longer than the room or have zeros behind it. */
+static bool read_path(const struct img_image *image, uint32_t rva, uint32_t size,
+                      char path[IMG_MAX_PATH])
+{
+    uint32_t fits = size < IMG_MAX_PATH ? size : IMG_MAX_PATH, end = IMG_MAX_PATH - 1;
+
+    if (size > image->size || rva > image->size - size || !img_read(image, rva, path, fits))
+        return false;
+    for (uint32_t i = 0; i < fits; i++)
+        if (!path[i])
+            return true;
+    path[size < end ? size : end] = 0;
+    return size <= end || img_read(image, rva + (size - end), path, end);
+}
+
 static bool read_codeview(const struct img_image *image, uint32_t rva, uint32_t size,
                           struct img_codeview *codeview)
 {
@@ -25,10 +48,10 @@ static bool read_codeview(const struct img_image *image, uint32_t rva, uint32_t 
         return false;
     img_copy(codeview->guid, fixed + 4, sizeof codeview->guid);
     codeview->age = img_get32(fixed + 20);
-    size -= RSDS_FIXED;
-    if (size > sizeof codeview->path)
-        size = sizeof codeview->path;
-    return img_read_text(image, rva + RSDS_FIXED, codeview->path, size);
+    if (!read_path(image, rva + RSDS_FIXED, size - RSDS_FIXED, codeview->path))
+        return false;
+    make_plain(codeview->path);
+    return true;
 }
 
 enum img_result img_codeview(const struct img_image *image, struct img_codeview *codeview)
@@ -106,9 +129,12 @@ static bool read_name(const struct img_image *image, const struct tables *tables
 {
     uint32_t name;
 
-    return index <= (UINT32_MAX - tables->names) / 4 &&
-           img_read32(image, tables->names + index * 4, &name) &&
-           img_read_text(image, name, export->name, sizeof export->name);
+    if (index > (UINT32_MAX - tables->names) / 4 ||
+        !img_read32(image, tables->names + index * 4, &name) ||
+        !img_read_text(image, name, export->name, sizeof export->name))
+        return false;
+    make_plain(export->name);
+    return true;
 }
 
 enum img_result img_export(const struct img_image *image, uint32_t index, struct img_export *export)

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
  * A guess is a word of the stack that is the address behind a call instruction in known code. It
- * may be left over from an earlier call, so whatever follows from it is marked.
+ * may be left over from an earlier call, and then so is all that unwinding finds from there on:
+ * once a walk has guessed, every frame is marked.
  */
 #include "bytes.h"
 #include "image/unwind.h"
@@ -151,7 +152,6 @@ static enum img_walk_result step(struct img_walk *walk, struct img_walk_frame *f
 
     if (frame->image && has_table(walk, frame->image)) {
         result = result_of(img_unwind(frame->image, &walk->memory, registers, &frame->frame));
-        walk->guessed = false;
     } else if (frame->image || walk->interrupted) {
         frame->frame.kind = IMG_FRAME_SCAN;
         result = scan(walk);

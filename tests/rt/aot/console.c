@@ -6,16 +6,18 @@
 
 #include <stddef.h>
 
+#include "eh/host.h"
+
 #define SERIAL_PORT   0x3f8
 #define SERIAL_STATUS (SERIAL_PORT + 5)
 #define SERIAL_EMPTY  0x20
 #define SERIAL_TRIES  1000000
 
-static const struct host_table *host;
+static const struct host *host;
 
-void console_open(const struct host_table *table)
+void console_open(void *image, const void *system_table)
 {
-    host = table->signature == HOST_SIGNATURE ? table : NULL;
+    host = system_table ? NULL : image;
 }
 
 static uint8_t in8(uint16_t port)
@@ -28,10 +30,6 @@ static uint8_t in8(uint16_t port)
 
 static void put(char character)
 {
-    if (host) {
-        host->put(character);
-        return;
-    }
     for (unsigned i = 0; i < SERIAL_TRIES && !(in8(SERIAL_STATUS) & SERIAL_EMPTY); i++)
         ;
     __asm__ volatile("outb %0, %1" : : "a"(character), "Nd"((uint16_t)SERIAL_PORT));
@@ -39,21 +37,23 @@ static void put(char character)
 
 void say(const char *text)
 {
-    while (*text)
-        put(*text++);
+    if (host)
+        host->write(text);
+    for (; !host && *text; text++)
+        put(*text);
 }
 
 static void say_based(uint64_t number, unsigned base)
 {
-    char digits[20];
-    unsigned count = 0;
+    char digits[21];
+    unsigned at = sizeof digits - 1;
 
+    digits[at] = 0;
     do {
-        digits[count++] = "0123456789abcdef"[number % base];
+        digits[--at] = "0123456789abcdef"[number % base];
         number /= base;
     } while (number);
-    while (count)
-        put(digits[--count]);
+    say(digits + at);
 }
 
 void say_number(uint64_t number)

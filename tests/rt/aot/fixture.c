@@ -55,12 +55,11 @@ static void run_first(void){
 #include "dispatch-expected.h"
 }
 
-uint64_t EfiMain(void *image, const struct host_table *table);
+uint64_t EfiMain(void *image, void *system_table);
 
-uint64_t EfiMain(void *image, const struct host_table *table)
+uint64_t EfiMain(void *image, void *system_table)
 {
-    (void)image;
-    if (!start_managed(table, CACHED))
+    if (!start_managed(image, system_table, CACHED))
         return 1;
     run_first();
     say("passed ");

@@ -27,7 +27,7 @@ struct value {
 
 struct type;
 extern const struct type Object, Animal, Fish, Text, Lonely, Shape, Plus, More, Given, Late, Box,
-    Two, Unclear, Witness, Numbers;
+    Two, Unclear, Maker, Heir, Younger, Witness, Numbers, IScale;
 extern const struct type *const many_types[TYPES];
 extern struct rt_aot_cell cell_first, cell_mono, cell_few, cell_many, cell_uncached, cell_resolve,
     cell_absolute, cell_source;
@@ -83,6 +83,37 @@ static void check_rules(void)
     check("again", call_interface(RhpNewFast(&Shape), 11, cell), 23);
     check("delegate", RhpResolveInterfaceMethod(RhpNewFast(&Shape), &cell_resolve),
           (uint64_t)(uintptr_t)Shape_Scale);
+}
+
+static uint32_t rva_of(const void *symbol)
+{
+    return (uint32_t)((const char *)symbol - __ImageBase);
+}
+
+static void check_static(const struct type *type, uint16_t slot, const char *target,
+                         const struct type *context)
+{
+    uint32_t found = 0, with = 0;
+    enum img_aot_status status = img_aot_resolve_static(rt_aot_metadata(), rva_of(type),
+                                                        rva_of(&IScale), slot, &found, &with);
+
+    check("static member", (uint64_t)status, (uint64_t)(target ? IMG_AOT_OK : IMG_AOT_NOT_FOUND));
+    check("its code", target ? found : 0, target ? rva_of(target) : 0);
+    check("its context", with, context ? rva_of(context) : 0);
+}
+
+/* Compiled code does not look them up at run time, so nothing but this calls it. */
+static void check_statics(void)
+{
+    check_static(&Maker, 1, Plus_Scale, NULL);
+    check_static(&Maker, 2, More_Scale, &Maker);
+    check_static(&Maker, 3, Given_Scale, &IScale);
+    check_static(&Maker, 0, NULL, NULL); /* that one is an instance's */
+    check_static(&Heir, 2, More_Scale, &Maker);
+    check_static(&Heir, 3, Given_Scale, &IScale);
+    check_static(&Younger, 2, More_Scale, &Maker);
+    check_static(&Shape, 1, NULL, NULL);
+    check("and it dispatches", call_interface(RhpNewFast(&Heir), 10, &cell_first), 21);
 }
 
 /* Objects follow one another: a word in front, what the base size counts, the elements. */
@@ -363,12 +394,11 @@ static void bench(void)
     say_measure("uncached-2-types", INTERFACE, &cell_uncached, 2, CALLS / 10);
 }
 
-uint64_t EfiMain(void *image, const struct host_table *table);
+uint64_t EfiMain(void *image, void *system_table);
 
-uint64_t EfiMain(void *image, const struct host_table *table)
+uint64_t EfiMain(void *image, void *system_table)
 {
-    (void)image;
-    if (!start_managed(table, true))
+    if (!start_managed(image, system_table, true))
         return 1;
     if (BENCH) {
         bench();
@@ -376,6 +406,7 @@ uint64_t EfiMain(void *image, const struct host_table *table)
         return 0;
     }
     check_rules();
+    check_statics();
     check_arguments();
     check_heap();
     check_start();

@@ -37,7 +37,7 @@ static void say_version(const struct rt_aot_result *result)
     say_number(result->minor);
 }
 
-bool start_managed(const struct host_table *table, bool cached)
+bool start_managed(void *image, const void *system_table, bool cached)
 {
     struct rt_aot_result result;
     struct rt_aot_config config = {
@@ -49,7 +49,7 @@ bool start_managed(const struct host_table *table, bool cached)
         .no_cache = !cached,
     };
 
-    console_open(table);
+    console_open(image, system_table);
     say("\nbegin\n");
     if (!rt_aot_start(&config, &result)) {
         say("start failed: ");

@@ -10,8 +10,9 @@
 #include "console.h"
 #include "rt/aot.h"
 
-/* Opens the console, starts the runtime on this image, and says what failed. */
-bool start_managed(const struct host_table *table, bool cached);
+/* image, system_table: what the entry got. Opens the console, starts the runtime on this image, and
+ * says what failed. */
+bool start_managed(void *image, const void *system_table, bool cached);
 
 /* The test's lines are between these; "end" is the last one. */
 void end_test(void);

@@ -15,6 +15,10 @@
  *   Box: IScale              boxed struct, its value + x, through a stub that skips the header
  *   Two: ISource<Text>, ISource<Fish>     variance: only the second is an ISource<Animal>
  *   Unclear: IScale          ambiguous default entry
+ *   Maker: IScale            static members in slots 1 to 3: of itself, with itself as generic
+ *                            context, and of IScale, with that as context
+ *   Heir: Maker              no map of its own
+ *   Younger: Maker           a default static entry for slot 2, where the parent has its own
  *   Many0 ... Many259: IScale sealed slots, x + 16 * number; MANY says how many
  *   Witness: IScale          a sum of all arguments
  */
@@ -96,10 +100,10 @@
         .long \code - .
         .endm
 
-        .macro map name, standard, default
+        .macro map name, standard, default, static=0, default_static=0
         .balign 2
 \name\()_map:
-        .short \standard, \default, 0, 0
+        .short \standard, \default, \static, \default_static
         .endm
 
         .data
@@ -238,6 +242,32 @@ Numbers: /* an array of u32; its related type is the element's */
         map Unclear, 0, 1
         .short 0, 0, 0xfffe
 
+        table Maker, CLASS, 0, Object, 0, 1, 1, 1
+        .quad IScale
+        finish Maker, 1, 1, 8
+        optional Maker, 1, 8
+        sealed_slot Maker, Shape_Scale
+        .long Plus_Scale - .
+        .long More_Scale - .
+        .long Given_Scale - .
+        map Maker, 1, 0, 2, 1
+        .short 0, 0, 0
+        .short 0, 1, 1, 0
+        .short 0, 2, 2, 1
+        .short 0, 3, 3, 2
+
+        table Heir, CLASS, 0, Maker, 0, 1, 0, 0
+        .quad IScale
+        finish Heir, 0, 0, 0
+
+        table Younger, CLASS, 0, Maker, 0, 1, 1, 1
+        .quad IScale
+        finish Younger, 1, 1, 9
+        optional Younger, 1, 9
+        sealed_slot Younger, Given_Scale
+        map Younger, 0, 0, 0, 1
+        .short 0, 2, 0, 1
+
         table Witness, CLASS, 0, Object, 0, 1, 1, 1
         .quad IScale
         finish Witness, 1, 1, 6
@@ -249,8 +279,8 @@ Numbers: /* an array of u32; its related type is the element's */
         .macro many number
         table Many\number, CLASS, 0, Object, 0, 1, 1, 1
         .quad IScale
-        finish Many\number, 1, 1, 8
-        optional Many\number, 1, (8 + \number)
+        finish Many\number, 1, 1, 10
+        optional Many\number, 1, (10 + \number)
         sealed_slot Many\number, Many\number\()_Scale
         map Many\number, 1, 0
         .short 0, 0, 0
@@ -278,7 +308,7 @@ many_types:
         .balign 8
 maps:
         .quad Shape_map, Plus_map, Given_map, Box_map, Two_map, Unclear_map, Witness_map
-        .quad Late_map
+        .quad Late_map, Maker_map, Younger_map
         .macro many_map number
         .quad Many\number\()_map
         .endm

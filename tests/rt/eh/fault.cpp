@@ -1,22 +1,10 @@
 // fault.cpp - faults that C++ code catches, and exceptions that must end the program.
 //
 // SPDX-License-Identifier: BSD-2-Clause-Patent
-#include "fixture.h"
-
-#define NOINLINE __attribute__((noinline))
+#include "object.h"
 
 namespace
 {
-
-struct Object {
-    int id;
-    explicit Object(int number) : id(number) {}
-    ~Object()
-    {
-        note("-");
-        note_number(id);
-    }
-};
 
 volatile int zero;
 
@@ -170,6 +158,11 @@ NOINLINE void breaks_promise()
 }
 
 } // namespace
+
+extern "C" void catch_read()
+{
+    caught(read_nowhere);
+}
 
 extern "C" void raise_int_7()
 {

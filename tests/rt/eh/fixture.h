@@ -5,6 +5,8 @@
 #ifndef KDLENS_TESTS_RT_EH_FIXTURE_H
 #define KDLENS_TESTS_RT_EH_FIXTURE_H
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -19,6 +21,8 @@ void begin(const char *name);
 void throw_cases(void (*begin)(const char *name));
 void fault_cases(void);
 void seh_cases(void);
+void async_cases(void (*catch_faults)(bool yes));
+void cookie_cases(void);
 void end_cases(void);
 void walk_case(void);
 void run(void);
@@ -39,6 +43,9 @@ long keeps_registers(void (*function)(void));
 
 /* Throws out of a catch block, and catches that. */
 void out_of_catch(void);
+
+/* Faults in a try block with catch (...) and an object. */
+void catch_read(void);
 
 /* Exceptions from another file. */
 void raise_int_7(void);

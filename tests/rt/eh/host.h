@@ -9,6 +9,7 @@
 
 struct host {
     RT_ABI void (*write)(const char *text);
+    RT_ABI void (*stop)(void);                                    /* ends the process, status 0 */
     RT_ABI enum rt_fault_answer (*fault)(struct rt_fault *fault); /* the program's, for signals */
 };
 

@@ -155,6 +155,7 @@ __attribute__((noinline)) void run(void)
 {
     throw_cases(begin);
     fault_cases();
+    async_cases(rt_catch_faults);
     seh_cases();
     walk_case();
     begin("fh4_plain");
@@ -171,6 +172,7 @@ __attribute__((noinline)) void run(void)
     note_number(keeps_registers(out_of_catch));
     policies();
     cookies();
+    cookie_cases();
     end_cases();
     begin("done");
     put("\n");

@@ -13,7 +13,7 @@
  * image is checked; nothing recurses, and work on one request is bounded by named limits.
  *
  * Limitations: the base type of an array is not in its MethodTable, so a look-up in an array ends
- * with the array's own dispatch map. Static virtual members are listed but not resolved.
+ * with the array's own dispatch map.
  */
 #ifndef KDLENS_IMAGE_AOT_H
 #define KDLENS_IMAGE_AOT_H
@@ -172,8 +172,9 @@ struct img_aot_entry {
     enum img_aot_entry_kind kind;
     uint32_t interface; /* RVA of its MethodTable */
     uint16_t slot, implementation;
-    bool sealed;     /* a sealed slot of the type with the map, else a virtual one */
-    uint32_t target; /* RVA of code, as in the type with the map; 0: none */
+    bool sealed;      /* a sealed slot of the type with the map, else a virtual one */
+    uint32_t target;  /* RVA of code, as in the type with the map; 0: none */
+    uint32_t context; /* static ones: RVA of the MethodTable that the code wants; 0: none */
 };
 
 enum img_aot_status img_aot_map(const struct img_aot *aot, const struct img_aot_type *type,
@@ -188,6 +189,11 @@ enum img_aot_status img_aot_map_entry(const struct img_aot *aot, const struct im
 /* What code a call of this slot of the interface reaches in an object of this type. */
 enum img_aot_status img_aot_resolve(const struct img_aot *aot, uint32_t type, uint32_t interface,
                                     uint16_t slot, uint32_t *target);
+/* The same for a static member of the interface, as the type implements it. *context: RVA of the
+ * MethodTable that shared generic code is to be called with; 0: it wants none. */
+enum img_aot_status img_aot_resolve_static(const struct img_aot *aot, uint32_t type,
+                                           uint32_t interface, uint16_t slot, uint32_t *target,
+                                           uint32_t *context);
 /* Can a reference to `from` be used as one to `to`? OK or NOT_FOUND. */
 enum img_aot_status img_aot_assignable(const struct img_aot *aot, uint32_t from, uint32_t to);
 

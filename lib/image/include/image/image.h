@@ -1,4 +1,4 @@
-/* image.h - a PE32+ image read through a port: headers, sections, exports, debug record.
+/* image.h - a PE image read through a port: headers, sections, exports, debug record.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
@@ -23,7 +23,7 @@ enum img_result {
     IMG_OK,
     IMG_UNREADABLE, /* the source does not have the bytes */
     IMG_NOT_PE,     /* no MZ or PE signature where it must be */
-    IMG_MACHINE,    /* a PE image, but not PE32+ for x86-64 */
+    IMG_MACHINE,    /* for another processor than x86-64: its names can be read, no code */
     IMG_MALFORMED,  /* the headers contradict themselves */
     IMG_NONE,       /* the image has no such thing */
 };
@@ -74,17 +74,20 @@ struct img_image {
     uint32_t timestamp;
     uint32_t checksum;
     uint32_t entry;
+    bool wide;        /* PE32+, else PE32 */
+    uint16_t machine; /* as the format counts processors */
     uint16_t subsystem;
     uint16_t section_count;
     struct img_directory directories[IMG_DIRECTORIES]; /* absent ones are zero */
     struct img_section sections[IMG_MAX_SECTIONS];
 };
 
-/* The debug record that names the PDB. guid is as it is stored. */
+/* The debug record that names the PDB. guid is as it is stored. In this text and in names of
+ * exports control characters are '?'. */
 struct img_codeview {
     uint8_t guid[16];
     uint32_t age;
-    char path[IMG_MAX_PATH]; /* cut when longer */
+    char path[IMG_MAX_PATH]; /* the end of a longer one: the file's name is there */
 };
 
 struct img_export {
@@ -97,7 +100,9 @@ struct img_export {
 /* A source over bytes that the caller can address. */
 struct img_source img_memory_source(const void *data, uint64_t size, enum img_layout layout);
 
-/* Reads and checks the headers. base: the address that RVA 0 has, 0 for the preferred one. */
+/* Reads and checks the headers. base: the address that RVA 0 has, 0 for the preferred one.
+ * IMG_MACHINE: *image is filled in as for IMG_OK, and sections, exports and the debug record can be
+ * read; unwind tables and code are not those of x86-64. */
 enum img_result img_open(struct img_image *image, const struct img_source *source, uint64_t base);
 
 /* What a result means, for a message. */

@@ -143,6 +143,16 @@ bool img_function_at(const struct img_image *image, uint32_t rva, struct img_fun
 /* Follows chained rows to the one that describes the whole function. False: malformed. */
 bool img_primary_function(const struct img_image *image, struct img_function *function);
 
+/* The row of the whole function that rva is in; false when there is none, or rva is in a piece that
+ * lies before the function's start. */
+bool img_whole_function(const struct img_image *image, uint32_t rva, struct img_function *function);
+
+/* The export that rva is in. Of an image without a table nobody knows where functions end: there an
+ * export goes on to the next one in its section. With a table it holds inside its own row, and in
+ * leaf functions, which have none, only where it starts. IMG_NONE: no export names rva. */
+enum img_result img_export_of(const struct img_image *image, uint32_t rva,
+                              struct img_export *export);
+
 bool img_unwind_info(const struct img_image *image, uint32_t rva, struct img_unwind_info *info);
 
 /* The code at index (in slots, less than code_count). False: malformed. */
@@ -179,7 +189,7 @@ struct img_walk {
     enum img_walk_result next; /* what becomes of the next frame */
     unsigned frames;
     bool interrupted; /* rip is no return address */
-    bool guessed;     /* rip was found by scanning */
+    bool guessed;     /* rip was found by scanning, or from a frame that was */
 };
 
 struct img_walk_frame {
@@ -187,7 +197,7 @@ struct img_walk_frame {
     uint64_t rsp;
     const struct img_image *image; /* as of find; NULL for rip outside all images */
     struct img_frame frame;        /* how its caller was found; zero when it was not */
-    bool guessed;                  /* rip is a guess */
+    bool guessed;                  /* rip is a guess, or follows from one */
     bool interrupted;              /* rip is the next instruction, not behind a call */
 };
 
