@@ -168,10 +168,19 @@ static bool backtrace(const void *context)
     return !context || !memcmp(context, "good", 4);
 }
 
+static EFI_STATUS guard(KDAGENT_FUNCTION function, void *argument, KDAGENT_FAULT *fault)
+{
+    note("guard", argument, strlen(argument));
+    function(argument);
+    fault->Vector = 14;
+    return EFI_ABORTED;
+}
+
 static void begin(void)
 {
     const struct kda_target machine = {&memory_ops, NULL};
-    const struct kda_protocol_ports ports = {call, caller, known, backtrace, &handlers, machine};
+    const struct kda_protocol_ports ports = {call,  caller,    known,  backtrace,
+                                             guard, &handlers, machine};
 
     memset(&engine, 0, sizeof engine);
     memset(memory, 0, sizeof memory);
@@ -186,8 +195,8 @@ static void begin(void)
 static void structure(void)
 {
     begin();
-    CHECK_EQ_U64(agent->Revision, 0x00010001);
-    CHECK_EQ_U64(agent->Size, 17 * 8);
+    CHECK_EQ_U64(agent->Revision, 0x00010002);
+    CHECK_EQ_U64(agent->Size, 18 * 8);
     CHECK_EQ_U64(protocol.output.Revision, 1);
     CHECK_EQ_U64(offsetof(KDAGENT_OUTPUT_PROTOCOL, OutputMsg), 8);
 }
@@ -251,6 +260,7 @@ static void put_image(size_t at)
     image[0x3C] = 0x80;
     memcpy(image + 0x80, "PE\0\0\x64\x86", 6);
     memcpy(image + 0x80 + 8, "\x11\x22\x33\x44", 4);   /* TimeDateStamp */
+    image[0x80 + 20] = 112;                            /* SizeOfOptionalHeader: no directories */
     memcpy(image + 0x80 + 24, "\x0b\x02", 2);          /* PE32+ */
     memcpy(image + 0x80 + 24 + 16, "\x40\x01\0\0", 4); /* AddressOfEntryPoint */
     memcpy(image + 0x80 + 24 + 56, "\0\x50\0\0", 4);   /* SizeOfImage */
@@ -664,7 +674,26 @@ static void policies(void)
     CHECK_EQ_U64(protocol.policy, KDAGENT_DEBUGGER_FIRST);
 }
 
-KD_TEST_MAIN({"backtraces", backtraces}, {"fault handlers", fault_handlers},
+static void EFIAPI guarded(void *argument)
+{
+    note("guarded", argument, strlen(argument));
+}
+
+/* It is the program's own call: the engine is not entered. */
+static void guards(void)
+{
+    static char argument[] = "argument";
+    KDAGENT_FAULT fault = {0};
+
+    begin();
+    engine_busy = true;
+    CHECK_EQ_U64(agent->Guard(agent, guarded, argument, &fault), EFI_ABORTED);
+    CHECK_EQ_U64(fault.Vector, 14);
+    CHECK_EQ_U64(agent->Guard(agent, NULL, argument, &fault), EFI_INVALID_PARAMETER);
+    CHECK_EQ_STR(engine.log, "guard<argument>\nguarded<argument>\n");
+}
+
+KD_TEST_MAIN({"backtraces", backtraces}, {"guards", guards}, {"fault handlers", fault_handlers},
              {"too many fault handlers", too_many_fault_handlers}, {"policies", policies},
              {"structure", structure}, {"prints", prints}, {"long text is cut", long_text_is_cut},
              {"prompts", prompts}, {"modules", modules}, {"not an image", not_an_image},

@@ -30,6 +30,7 @@ CALLS = [("Hello.Reader`1<T>.Fetch", "Hello_Hello_Reader_1<System___Canon>__Fetc
          ("Hello.Program.Main", "ManagedMain")]
 FAULT = "Access violation - code c0000005"
 LOADED = r"ModLoad: ([0-9a-f]{16}) [0-9a-f]{16} \\hello\.efi"
+PRINTED = r"^  ([0-9a-f]{2}) ([0-9a-f]{16}) (\S+)( \(guess\))?\r?\n$"  # by the agent
 FRAME = r"^([0-9a-f]{2}) ([0-9a-f]{16}) ([0-9a-f]{16}) (\? )?(\S+)( \(interrupted\))?$"
 
 
@@ -75,6 +76,20 @@ class Stack(unittest.TestCase):
         self.assertEqual(max(below)[1], "EfiMain")
         self.assertRegex(frames[1][2], r"^DxeCore\+0x")
 
+    def check_printed(self, base: int, lines: list):
+        """What the agent printed before the stop has the same names."""
+        self.assertRegex(lines[0], "^kdagent: fault, vector 0d")  # not canonical
+        rows = [row.groups() for row in (re.search(PRINTED, line) for line in lines) if row]
+        self.assertEqual([int(row[0], 16) for row in rows], list(range(len(rows))))
+        self.assertFalse([row for row in rows[:len(CALLS) + 2] if row[3]], "guessed")
+        symbols = example.image.symbols()
+        self.assertEqual(
+            [place for _, _, place, _ in rows[:len(CALLS)]],
+            [f"hello!{name}+0x{int(address, 16) - base - symbols[symbol]:x}"
+             for (name, symbol), (_, address, _, _) in zip(CALLS, rows, strict=False)])
+        self.check_entry(base, [(0, int(address, 16), place)
+                                for _, address, place, _ in rows[len(CALLS):]], symbols)
+
     def test_text(self):
         done = subprocess.run(
             [kdtap.PROGRAM, "debug", self.session.end, "-", "-t", str(PATIENCE)],
@@ -93,6 +108,8 @@ class Stack(unittest.TestCase):
         debugger.command("g")
         base = int(debugger.wait("load", LOADED)["address"], 16)
         fault = debugger.wait("stop", FAULT)
+        self.check_printed(base, [event["text"] for event in debugger.events
+                                  if event["event"] == "print"])
         answer = debugger.command("bt")
         frames = [event for event in debugger.events if event["event"] == "frame"]
         end, = [event for event in debugger.events if event["event"] == "stack"]

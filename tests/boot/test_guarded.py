@@ -1,6 +1,6 @@
 # test_guarded.py - a program's own fault handler beside the debugger, as the policy says.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""guarded.c is built here, linked with uefi-agent/rt."""
+"""See guardedprogram.py for the program."""
 import shutil
 import sys
 import tempfile
@@ -8,40 +8,19 @@ import unittest
 from pathlib import Path
 
 import agentsession
-from agentsession import IMAGES, REPOSITORY, Session
-
-sys.path.insert(0, str(REPOSITORY / "tests/rt"))
-import ehprogram
+import guardedprogram
+from agentsession import IMAGES, Session
 
 ACCESS = 0xC0000005
 
 
-def missing() -> str:
-    return agentsession.missing() or ehprogram.missing()
-
-
-def build(folder: Path) -> Path:
-    """The program; what it needs beside its own source is the exception library."""
-    include = [f"-I{REPOSITORY}/uefi-agent/{part}" for part in ("efi", "include")]
-    program = folder / "guarded.obj"
-    ehprogram.run("clang", *ehprogram.FLAGS, *include, "-std=c11", "-fms-extensions", "-c",
-                  Path(__file__).with_name("guarded.c"), "-o", program)
-    objects = [ehprogram.compile_one(REPOSITORY / name, folder) for name in
-               (*ehprogram.LIBRARY, "uefi-agent/efi/libc.c")]
-    image = folder / "guarded.efi"
-    ehprogram.run("lld-link", "/nologo", "/nodefaultlib", "/subsystem:efi_application",
-                  "/entry:EfiMain", "/export:GuardedCall", "/debug",
-                  f"/pdb:{folder}/guarded.pdb", f"/out:{image}", program, *objects)
-    return image
-
-
 def setUpModule():
-    reason = missing()
+    reason = guardedprogram.missing()
     if reason:
         raise unittest.SkipTest(reason)
     scratch = Path(tempfile.mkdtemp(prefix="kdguarded"))
     unittest.addModuleCleanup(shutil.rmtree, scratch, True)
-    image = build(scratch)
+    image = guardedprogram.build(scratch)
     globals()["GUARDED"] = agentsession.Image(image)
     globals()["SAVED"] = agentsession.boot(scratch, {
         "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi", "kdagent.efi": IMAGES / "kdagent.efi",

@@ -71,11 +71,27 @@ static void run_handler(void)
     __builtin_trap();
 }
 
+bool agent_fault_is_open(const struct x64_frame *frame)
+{
+    return !own.busy && frame->vector < 32 && VECTORS >> frame->vector & 1;
+}
+
+bool agent_handler_runs(void)
+{
+    return own.busy;
+}
+
+void agent_fault_is_over(void)
+{
+    own.passed.set = false;
+    own.shown.set = false;
+}
+
 static bool is_for_handler(const struct x64_frame *frame, bool after_debugger)
 {
     bool shown = take_mark(&own.shown, frame);
 
-    if (own.busy || frame->vector > 31 || !(VECTORS >> frame->vector & 1))
+    if (!agent_fault_is_open(frame))
         return false;
     switch (agent.protocol.policy) {
     case KDAGENT_HANDLER_FIRST:

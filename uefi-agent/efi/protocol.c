@@ -514,6 +514,13 @@ static EFI_STATUS EFIAPI call_register_fault_handler(KDAGENT_PROTOCOL *This, con
     return Image ? enter(register_fault_handler, &request) : EFI_INVALID_PARAMETER;
 }
 
+static EFI_STATUS EFIAPI call_guard(KDAGENT_PROTOCOL *This, KDAGENT_FUNCTION Function,
+                                    void *Argument, KDAGENT_FAULT *Fault)
+{
+    return Function ? protocol_of(This)->ports.guard(Function, Argument, Fault)
+                    : EFI_INVALID_PARAMETER;
+}
+
 void kda_protocol_init(struct kda_protocol *protocol, const struct kda_protocol_ports *ports)
 {
     *protocol = (struct kda_protocol){
@@ -536,6 +543,7 @@ void kda_protocol_init(struct kda_protocol *protocol, const struct kda_protocol_
                 .Backtrace = call_backtrace,
                 .SetExceptionPolicy = call_set_policy,
                 .RegisterFaultHandler = call_register_fault_handler,
+                .Guard = call_guard,
             },
         .output = {.Revision = 1, .OutputMsg = call_output},
         .ports = *ports,

@@ -33,6 +33,8 @@ struct kda_protocol_ports {
         uint64_t base); /* whether the firmware loaded an image there; NULL: nobody says */
     /* Prints the call stack of a CONTEXT, or of what called call; false: it cannot be read. */
     bool (*backtrace)(const void *context);
+    /* Guard, as the program's code: not in the engine. */
+    EFI_STATUS (*guard)(KDAGENT_FUNCTION function, void *argument, KDAGENT_FAULT *fault);
     struct kda_handlers *handlers;
     struct kda_target machine; /* to look at images' headers */
 };

@@ -11,10 +11,11 @@
 #include "image/unwind.h"
 #include "x64.h"
 
-#define FRAMES_MAX    32u
-#define SCAN_MAX      256u                /* words of the stack that a guess may skip */
-#define STACK_MAX     (UINT64_C(1) << 20) /* from the fault up; firmware's stacks are smaller */
-#define AOT_IMAGE_MAX (64u << 20)         /* larger images are not searched for metadata */
+#define FRAMES_MAX 32u
+#define SCAN_MAX   256u /* words of the stack that a guess may skip */
+/* From the fault up. A program's own stack may lie anywhere below the firmware's. */
+#define STACK_MAX     (UINT64_C(1) << 32)
+#define AOT_IMAGE_MAX (64u << 20) /* larger images are not searched for metadata */
 #define NAME_ROOM     100u
 #define LINE_ROOM     156u /* what fits a line of the console */
 #define FX_XMM        160u /* in the FXSAVE area */
@@ -126,17 +127,11 @@ static bool find_aot_name(uint32_t rva, uint32_t *offset)
            name.length;
 }
 
-/* Only within the function that is exported: what comes after it is another. */
 static bool find_export(uint32_t rva, uint32_t *offset)
 {
-    struct img_function function;
-
-    if (!img_function_at(&stack.image, rva, &function) ||
-        !img_primary_function(&stack.image, &function) || rva < function.begin ||
-        img_export_before(&stack.image, function.begin, &stack.export) != IMG_OK ||
-        stack.export.rva != function.begin)
+    if (img_export_of(&stack.image, rva, &stack.export) != IMG_OK)
         return false;
-    *offset = rva - function.begin;
+    *offset = rva - stack.export.rva;
     __builtin_memcpy(stack.name, stack.export.name, sizeof stack.name - 1);
     stack.name[sizeof stack.name - 1] = 0;
     return true;

@@ -53,7 +53,7 @@ typedef unsigned long long KDAGENT_UINT64;
 
 /* The major number (upper 16 bits) changes when a program made for an earlier one would fail;
  * functions are only ever added at the end, which changes the minor number. */
-#define KDAGENT_PROTOCOL_REVISION 0x00010001u
+#define KDAGENT_PROTOCOL_REVISION 0x00010002u
 
 #define KDAGENT_TEXT_MAX   2048u  /* characters of a text */
 #define KDAGENT_NAME_MAX   31u    /* characters of a command's name or a record's tag */
@@ -86,7 +86,11 @@ typedef struct {
  * must not call the firmware. */
 typedef EFI_STATUS(EFIAPI *KDAGENT_FAULT_HANDLER)(void *Context, KDAGENT_FAULT *Fault);
 
-/* Who sees a fault first, the program's handler or the debugger. NEVER: no handler is asked. */
+/* What Guard calls. */
+typedef void(EFIAPI *KDAGENT_FUNCTION)(void *Argument);
+
+/* Who sees a fault first, the program's handler and guards or the debugger. NEVER: only the
+ * debugger. */
 #define KDAGENT_HANDLER_FIRST  0u
 #define KDAGENT_DEBUGGER_FIRST 1u
 #define KDAGENT_NEVER          2u
@@ -162,6 +166,18 @@ struct KDAGENT_PROTOCOL {
      * EFI_UNSUPPORTED: no PE32+ image. EFI_NOT_FOUND: there is no handler to take away. */
     EFI_STATUS(EFIAPI *RegisterFaultHandler)
     (KDAGENT_PROTOCOL *This, const void *Image, KDAGENT_FAULT_HANDLER Handler, void *Context);
+
+    /* From here on: revision 1.2. */
+
+    /* Calls Function(Argument). EFI_SUCCESS: it returned. EFI_ABORTED: a fault of the processor,
+     * in it or in whatever ran meanwhile, ended it; *Fault (NULL: not wanted) tells which. On entry
+     * Fault->Registers is NULL, or room for a CONTEXT, 1232 bytes, which then has the registers at
+     * the fault. A handler of the image that faulted (RegisterFaultHandler) is asked before. Calls
+     * may be nested. The TPL is as before the call; what Function changed or held otherwise
+     * (memory, locks, a device half programmed) stays so, and nothing is unwound: programs with
+     * rt.h have rt_guard instead. Function must not leave by longjmp. */
+    EFI_STATUS(EFIAPI *Guard)
+    (KDAGENT_PROTOCOL *This, KDAGENT_FUNCTION Function, void *Argument, KDAGENT_FAULT *Fault);
 };
 
 /* The protocol of an earlier UEFI debug engine; programs made for it find ours under the same GUID.

@@ -211,6 +211,21 @@ static inline void x64_pause(void)
     __asm__ volatile("pause");
 }
 
+/* Calls the hypervisor's page as it wants it; what it does not keep is what a function may change,
+ * XMM registers aside, which only calls that use them change. Hyper-V's TLFS, "Hypercall
+ * Interface". */
+static inline uint64_t x64_hypercall(void *page, uint64_t control, uint64_t input, uint64_t output)
+{
+    uint64_t result;
+    register uint64_t r8 __asm__("r8") = output;
+
+    __asm__ volatile("call *%[page]"
+                     : "=a"(result), "+c"(control), "+d"(input), "+r"(r8)
+                     : [page] "r"(page)
+                     : "r9", "r10", "r11", "memory", "cc");
+    return result;
+}
+
 /* safe.S */
 size_t x64_safe_copy(void *to, const void *from, size_t size);
 size_t x64_safe_copy_bytes(void *to, const void *from, size_t size);

@@ -10,7 +10,7 @@
 #define X64_FAULTS_MAX  8u /* of the engine, until the agent gives up: a policy decision */
 #define X64_VECTOR_DB   1u
 #define X64_VECTOR_NMI  2u
-#define X64_ENTRIES     4096u                /* bytes of x64_entries */
+#define X64_ENTRIES     2048u                /* bytes of x64_entries */
 #define X64_VECTOR_TICK 32u                  /* the first vector that is not an exception */
 #define X64_ERROR_CODES UINT32_C(0x60227D00) /* vectors 8, 10-14, 17, 21, 29, 30 */
 
@@ -19,7 +19,7 @@ struct x64_fixup {
 };
 extern const struct x64_fixup x64_fixups[], x64_fixups_end[];
 extern const uint8_t x64_iretq[];
-extern const uint8_t x64_entries[][16];
+extern const uint8_t x64_entries[][8];
 
 static struct {
     struct x64_handlers handlers;
@@ -212,7 +212,9 @@ static unsigned nested(struct x64_frame *frame)
         return X64_EXIT_IRET;
     }
     if (frame->vector >= X64_VECTOR_TICK)
-        return chain(frame);
+        return x64.handlers.late_interrupt(x64.handlers.self, (unsigned)frame->vector)
+                   ? X64_EXIT_IRET
+                   : chain(frame);
     x64.fault = *frame;
     x64_abandon(stack_top());
 }

@@ -11,22 +11,29 @@
         .intel_syntax noprefix
         .text
 
-/* One entry of 16 bytes for each vector. These push an error code by themselves: 8, 10-14, 17, 21,
- * 29, 30; for the others a zero takes its place. */
+/* One entry of 8 bytes for each vector, which pushes it less 128: so it fits one byte. The processor
+ * pushes an error code with 8, 10-14, 17, 21, 29, 30; for the others a zero takes its place. */
         .balign 16
         .globl x64_entries
 x64_entries:
         .set vector, 0
         .rept 256
-        .balign 16
+        .balign 8
+        push vector - 128
         .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+        jmp with_error
         .else
-        push 0
+        jmp without_error
         .endif
-        push vector
-        jmp x64_common
         .set vector, vector + 1
         .endr
+
+without_error:
+        push [rsp]
+        mov qword ptr [rsp + 8], 0
+with_error:
+        add qword ptr [rsp], 128
+        jmp x64_common
 
 /* bool x64_call(function: rcx, argument: rdx): makes the caller look interrupted right after the
  * call, with interrupts as it had them. */

@@ -44,7 +44,7 @@ struct x64_tss_page {
 };
 _Static_assert(sizeof(struct x64_tss_page) == 4096, "page");
 
-extern const uint8_t x64_entries[X64_VECTORS][16];
+extern const uint8_t x64_entries[X64_VECTORS][8];
 
 static struct {
     struct x64_gate *gates;

@@ -35,6 +35,8 @@ struct x64_handlers {
     enum x64_verdict (*event)(void *self, struct x64_frame *frame);
     /* The engine faulted at frame; called on a fresh stack. False: give up, take the hooks out. */
     bool (*engine_fault)(void *self, const struct x64_frame *frame);
+    /* An interrupt while the engine works (it called the firmware). True: it is dealt with. */
+    bool (*late_interrupt)(void *self, unsigned vector);
     void *self;
 };
 
