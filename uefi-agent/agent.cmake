@@ -5,6 +5,7 @@ set(KDA_AGENT_SOURCES
     arch/x64/dispatch.c
     arch/x64/entry.S
     arch/x64/exceptions.c
+    arch/x64/guard.S
     arch/x64/idt.c
     arch/x64/memory.c
     arch/x64/safe.S
@@ -14,6 +15,7 @@ set(KDA_AGENT_SOURCES
     efi/config_file.c
     efi/console.c
     efi/fault_handler.c
+    efi/guard.c
     efi/handlers.c
     efi/hotkey.c
     efi/leave.c
@@ -33,10 +35,17 @@ set(KDA_AGENT_SOURCES
     efi/start_image.c
     efi/text.c
     efi/ticks.c
+    efi/trace_file.c
+    efi/vmbus_line.c
+    hv/channel.c
+    hv/hyperv.c
+    hv/trace.c
+    hv/vmbus.c
     transport/pci_serial.c
-    transport/uart16550.c)
+    transport/uart16550.c
+    transport/vmbus_pipe.c)
 list(TRANSFORM KDA_AGENT_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
-# lib/image's, for call stacks.
+# lib/image's, for headers and call stacks.
 set(agent_image_sources
     aot_header.c
     aot_names.c
@@ -45,6 +54,7 @@ set(agent_image_sources
     epilogue.c
     image.c
     names.c
+    place.c
     unwind.c
     unwind_table.c
     walk.c)

@@ -160,6 +160,15 @@ static void wrong_values(void)
         "port=pci:100:0.0",
         "port=pci:0:0.0x",
         "port=pcix",
+        "transport=com2",
+        "framing=2",
+        "trace=4097",
+        "trace=1k",
+        "interface=a67dfbae-7897-42ad-9d10-d96156b3695",
+        "interface=a67dfbae-7897-42ad-9d10-d96156b36958a",
+        "interface={a67dfbae-7897-42ad-9d10-d96156b36958}",
+        "interface=a67dfbae78-97-42ad-9d10-d96156b36958",
+        "interface=g67dfbae-7897-42ad-9d10-d96156b36958",
         "baud=0",
         "baud=115201",
         "baud=",
@@ -199,6 +208,30 @@ static void wrong_values(void)
     }
 }
 
+static void lines_by_vmbus(void)
+{
+    static const uint8_t known[16] = {0xae, 0xfb, 0x7d, 0xa6, 0x97, 0x78, 0xad, 0x42,
+                                      0x9d, 0x10, 0xd9, 0x61, 0x56, 0xb3, 0x69, 0x58};
+    static const uint8_t other[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+    struct kda_options options = defaults();
+
+    CHECK_EQ_U64(options.transport, KDA_TRANSPORT_AUTO);
+    CHECK_EQ_U64(options.framing, KD_PIPE_AUTO);
+    CHECK_EQ_MEM(options.interface, known, sizeof known);
+    CHECK(load(&options, "transport=VMBUS framing=plain "
+                         "interface=00010203-0405-0607-0809-0a0B0c0d0E0f"));
+    CHECK_EQ_U64(options.transport, KDA_TRANSPORT_VMBUS);
+    CHECK_EQ_U64(options.framing, KD_PIPE_PLAIN);
+    CHECK_EQ_MEM(options.interface, other, sizeof other);
+    CHECK_EQ_U64(options.trace_kib, 0);
+    CHECK(load(&options, "transport=com1 framing=frames trace=64"));
+    CHECK_EQ_U64(options.trace_kib, 64);
+    CHECK_EQ_U64(options.transport, KDA_TRANSPORT_UART);
+    CHECK_EQ_U64(options.framing, KD_PIPE_FRAMES);
+    CHECK(load(&options, "transport=auto framing=auto"));
+    CHECK_EQ_U64(options.transport, KDA_TRANSPORT_AUTO);
+}
+
 static void error_texts(void)
 {
     struct kda_options options = defaults();
@@ -212,8 +245,10 @@ static void error_texts(void)
     CHECK(!file(&options, "# settings\n\nport=com2\nprot = com2\nbaud=9600\n"));
     CHECK_EQ_STR(
         options.error,
-        "\\kdagent.cfg line 4: no setting \"prot\"; there are port, baud, identity, build, "
-        "break, wait, message, read, modules, chain, arguments, hotkey, quiet, stack");
+        "\\kdagent.cfg line 4: no setting \"prot\"; there are transport, port, baud, identity, "
+        "build, "
+        "break, wait, message, read, modules, chain, arguments, hotkey, quiet, stack, framing, "
+        "trace, interface");
     CHECK_EQ_U64(options.io_base, 0x2F8);
     CHECK_EQ_U64(options.baud, 9600);
     options = defaults();
@@ -424,8 +459,8 @@ static void to_utf16(void)
 KD_TEST_MAIN({"nothing given", nothing_given}, {"each setting", each_setting},
              {"hot keys", hot_keys}, {"ports", ports},
              {"identities and waits", identities_and_waits}, {"wrong values", wrong_values},
-             {"error texts", error_texts}, {"quotes", quotes}, {"too long", too_long},
-             {"binary load options", binary_load_options}, {"forms of files", file_forms},
-             {"hostile files", hostile_files}, {"later settings win", later_settings_win},
-             {"module patterns", module_patterns}, {"patterns", patterns}, {"to UTF-8", to_utf8},
-             {"to UTF-16", to_utf16})
+             {"lines by VMBus", lines_by_vmbus}, {"error texts", error_texts}, {"quotes", quotes},
+             {"too long", too_long}, {"binary load options", binary_load_options},
+             {"forms of files", file_forms}, {"hostile files", hostile_files},
+             {"later settings win", later_settings_win}, {"module patterns", module_patterns},
+             {"patterns", patterns}, {"to UTF-8", to_utf8}, {"to UTF-16", to_utf16})

@@ -5,6 +5,7 @@
 #include "agent_state.h"
 #include "cpu.h"
 #include "kd/protocol.h"
+#include "vmbus_line.h"
 #include "x64.h"
 
 struct agent agent;
@@ -54,7 +55,9 @@ static enum kda_outcome stop(const struct kda_exception *exception)
     enum kda_outcome outcome;
 
     agent.faulted = false;
+    agent_vmbus_listen(false);
     outcome = kda_stop(agent.engine, exception);
+    agent_vmbus_listen(true);
     /* What an NMI meanwhile asked for was there already. */
     (void)x64_take_nmi();
     return outcome;
@@ -76,12 +79,25 @@ static void stop_here(const struct x64_frame *frame, const char *why)
     (void)stop(&exception);
 }
 
+/* The line came back; what had happened to it is of interest to who now gets it. */
+static void tell_news(void)
+{
+    const char *news = kda_attached(agent.engine) ? agent_vmbus_news() : NULL;
+
+    if (!news)
+        return;
+    print_line("kdagent: VMBus: ");
+    print_line(news);
+    print_line("\n");
+}
+
 /* After a fault of the engine the debugger may wait for a reply that never comes: a stop shows it
  * where it is. */
 static void look(const struct x64_frame *frame)
 {
     bool wanted = kda_poll(agent.engine);
 
+    tell_news();
     if (x64_take_nmi())
         stop_here(frame, nmi_text);
     else if (agent_key_pressed())
@@ -113,6 +129,14 @@ static bool is_engines_step(const struct x64_frame *frame)
            kda_claim_step(agent.engine);
 }
 
+/* The program's own means against a fault. passed: its handler did not take it. after_debugger: who
+ * had the first chance. */
+static bool offer(struct x64_frame *frame, bool passed, bool after_debugger)
+{
+    return is_fault(frame) && ((!passed && agent_offer_fault(frame, after_debugger)) ||
+                               agent_end_guarded(frame, passed || after_debugger));
+}
+
 /* The debugger's chances at a fault that no handler of the program's took, or will have first.
  * passed: the first chance is over. */
 static enum kda_outcome show(struct x64_frame *frame, struct kda_exception *exception, bool passed)
@@ -126,7 +150,7 @@ static enum kda_outcome show(struct x64_frame *frame, struct kda_exception *exce
     outcome = stop(exception);
     if (outcome == KDA_HANDLED || !exception->first_chance)
         return outcome;
-    if (is_fault(frame) && !passed && agent_offer_fault(frame, true))
+    if (offer(frame, passed, true))
         return KDA_HANDLED;
     if (outcome == KDA_NO_DEBUGGER)
         return outcome;
@@ -148,7 +172,7 @@ static enum x64_verdict on_exception(struct x64_frame *frame)
         return X64_RESUME;
     }
     passed = is_fault(frame) && agent_fault_was_passed(frame);
-    if (is_fault(frame) && !passed && agent_offer_fault(frame, false))
+    if (offer(frame, passed, false))
         return X64_RESUME;
     x64_describe(frame, &exception);
     agent_modules_sync();
@@ -168,6 +192,11 @@ static enum x64_verdict on_exception(struct x64_frame *frame)
 static enum x64_verdict on_event(void *self, struct x64_frame *frame)
 {
     (void)self;
+    if (agent_vmbus_interrupt((unsigned)frame->vector)) {
+        if (agent.running)
+            look(frame);
+        return X64_RESUME;
+    }
     if (agent_is_tick((unsigned)frame->vector))
         return on_tick(frame);
     if (!agent.running)
@@ -217,10 +246,17 @@ static bool on_engine_fault(void *self, const struct x64_frame *frame)
     return true;
 }
 
+static bool on_late_interrupt(void *self, unsigned vector)
+{
+    (void)self;
+    return agent_vmbus_interrupt(vector);
+}
+
 void agent_hook(void *tss_page)
 {
-    const struct x64_handlers handlers = {on_event, on_engine_fault, NULL};
+    const struct x64_handlers handlers = {on_event, on_engine_fault, on_late_interrupt, NULL};
 
+    agent.hooked = true;
     x64_start(&handlers, tss_page);
 }
 

@@ -78,6 +78,7 @@ struct agent {
     EFI_EVENT image_event;
     void *image_registration;
     EFI_EVENT exit_event;
+    bool hooked;  /* were the processor's gates at some time */
     bool faulted; /* the engine began anew, and its debugger has yet to see a stop */
     bool running;
 };
@@ -88,6 +89,7 @@ extern struct agent agent;
 /* Prints a call stack; agent_tell_stack_of's answer. */
 bool agent_backtrace(const void *context);
 bool agent_start_engine(void);
+/* Once more is nothing. */
 void agent_hook(void *tss_page);
 /* Stops the caller, as a break-in does. */
 void agent_break_here(void);
@@ -140,6 +142,16 @@ bool agent_tell_stack_of(const void *context, agent_line_out say);
 bool agent_offer_fault(struct x64_frame *frame, bool after_debugger);
 /* Whether this fault is one that the program's handler has just not handled. */
 bool agent_fault_was_passed(const struct x64_frame *frame);
+/* Whether a program can go on from it, and is not in its handler. */
+bool agent_fault_is_open(const struct x64_frame *frame);
+bool agent_handler_runs(void);
+/* The next one is another, wherever it comes from. */
+void agent_fault_is_over(void);
+
+/* guard.c: Guard's work. agent_end_guarded: true when the program now goes on behind the innermost
+ * guarded call. had_chance: the debugger has seen the fault. */
+EFI_STATUS agent_guard(KDAGENT_FUNCTION function, void *argument, KDAGENT_FAULT *fault);
+bool agent_end_guarded(struct x64_frame *frame, bool had_chance);
 
 /* names.c: what an image is called. services: whether boot services may be asked, too. */
 void agent_name_image(const EFI_LOADED_IMAGE_PROTOCOL *image, bool services,

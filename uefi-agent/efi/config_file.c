@@ -19,9 +19,11 @@ static EFI_LOADED_IMAGE_PROTOCOL *loaded_image(EFI_BOOT_SERVICES *services, EFI_
     return EFI_ERROR(services->HandleProtocol(image, &loaded_image_guid, &found)) ? NULL : found;
 }
 
-static EFI_FILE_PROTOCOL *open_file(EFI_BOOT_SERVICES *services, EFI_HANDLE device)
+static const CHAR16 config_name[] = u"\\kdagent.cfg";
+
+static EFI_FILE_PROTOCOL *open_file(EFI_BOOT_SERVICES *services, EFI_HANDLE device,
+                                    const CHAR16 *name, uint64_t mode)
 {
-    static const CHAR16 name[] = {'\\', 'k', 'd', 'a', 'g', 'e', 'n', 't', '.', 'c', 'f', 'g', 0};
     EFI_SIMPLE_FILE_SYSTEM_PROTOCOL *system;
     EFI_FILE_PROTOCOL *root, *file = NULL;
     void *found = NULL;
@@ -31,10 +33,28 @@ static EFI_FILE_PROTOCOL *open_file(EFI_BOOT_SERVICES *services, EFI_HANDLE devi
     system = found;
     if (EFI_ERROR(system->OpenVolume(system, &root)))
         return NULL;
-    if (EFI_ERROR(root->Open(root, &file, name, EFI_FILE_MODE_READ, 0)))
+    if (EFI_ERROR(root->Open(root, &file, name, mode, 0)))
         file = NULL;
     root->Close(root);
     return file;
+}
+
+/* One that is there may be longer: it goes first. */
+bool kda_file_write(EFI_BOOT_SERVICES *services, EFI_HANDLE device, const CHAR16 *name, void *bytes,
+                    UINTN size)
+{
+    const uint64_t mode = EFI_FILE_MODE_READ | EFI_FILE_MODE_WRITE;
+    EFI_FILE_PROTOCOL *file = open_file(services, device, name, mode);
+    UINTN written = size;
+    bool ok;
+
+    if (file)
+        file->Delete(file);
+    file = open_file(services, device, name, mode | EFI_FILE_MODE_CREATE);
+    if (!file)
+        return false;
+    ok = !EFI_ERROR(file->Write(file, &written, bytes)) && written == size;
+    return !EFI_ERROR(file->Close(file)) && ok;
 }
 
 static bool read_file(EFI_BOOT_SERVICES *services, EFI_FILE_PROTOCOL *file,
@@ -61,7 +81,7 @@ bool kda_config_read(EFI_BOOT_SERVICES *services, EFI_HANDLE image, struct kda_o
     kda_options_default(options);
     if (!loaded)
         return true;
-    file = open_file(services, loaded->DeviceHandle);
+    file = open_file(services, loaded->DeviceHandle, config_name, EFI_FILE_MODE_READ);
     if (file) {
         ok = read_file(services, file, options);
         file->Close(file);

@@ -14,6 +14,10 @@
  * the load options, which win. False: something was wrong, see options->error. */
 bool kda_config_read(EFI_BOOT_SERVICES *services, EFI_HANDLE image, struct kda_options *options);
 
+/* Writes a file of this volume anew. */
+bool kda_file_write(EFI_BOOT_SERVICES *services, EFI_HANDLE device, const CHAR16 *name, void *bytes,
+                    UINTN size);
+
 /* Loads and starts options->chain from the file system the image came from, with options->arguments
  * for its load options, and returns when it has ended. */
 EFI_STATUS kda_chain_start(EFI_BOOT_SERVICES *services, EFI_HANDLE image,

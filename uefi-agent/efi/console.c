@@ -107,7 +107,7 @@ void agent_console_give_back(void)
 /* ASCII, a line. */
 void agent_say(const char *text)
 {
-    CHAR16 line[160];
+    CHAR16 line[256];
     size_t size = 0;
 
     if (agent.options.quiet || !agent.system->ConOut)

@@ -288,9 +288,9 @@ typedef struct EFI_FILE_PROTOCOL {
     (struct EFI_FILE_PROTOCOL *This, struct EFI_FILE_PROTOCOL **NewHandle, const CHAR16 *FileName,
      uint64_t OpenMode, uint64_t Attributes);
     EFI_STATUS(EFIAPI *Close)(struct EFI_FILE_PROTOCOL *This);
-    void *Delete;
+    EFI_STATUS(EFIAPI *Delete)(struct EFI_FILE_PROTOCOL *This);
     EFI_STATUS(EFIAPI *Read)(struct EFI_FILE_PROTOCOL *This, UINTN *BufferSize, void *Buffer);
-    void *Write;
+    EFI_STATUS(EFIAPI *Write)(struct EFI_FILE_PROTOCOL *This, UINTN *BufferSize, void *Buffer);
     void *GetPosition;
     void *SetPosition;
     void *GetInfo;
@@ -298,7 +298,9 @@ typedef struct EFI_FILE_PROTOCOL {
     void *Flush;
 } EFI_FILE_PROTOCOL;
 
-#define EFI_FILE_MODE_READ UINT64_C(1)
+#define EFI_FILE_MODE_READ   UINT64_C(1)
+#define EFI_FILE_MODE_WRITE  UINT64_C(2)
+#define EFI_FILE_MODE_CREATE UINT64_C(0x8000000000000000)
 
 typedef struct EFI_SIMPLE_FILE_SYSTEM_PROTOCOL {
     uint64_t Revision;

@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  */
 #include "agent_state.h"
+#include "trace_file.h"
+#include "vmbus_line.h"
 #include "x64.h"
 
 static void do_leave(struct kda_engine *engine, void *argument)
@@ -21,6 +23,7 @@ static void leave(void)
 {
     kda_agent_call(do_leave, NULL);
     agent.running = false;
+    agent_vmbus_leave();
     x64_stop();
 }
 
@@ -30,6 +33,7 @@ static void EFIAPI on_exit_boot_services(EFI_EVENT event, void *context)
     (void)context;
     if (!agent.running)
         return;
+    agent_vmbus_check();
     kda_protocol_close(&agent.protocol);
     leave();
 }
@@ -50,5 +54,8 @@ void agent_leave(void)
     agent_forget_key();
     agent_forget_ticks();
     agent_line_close();
+    agent_vmbus_free();
+    agent_trace_save();
+    agent_trace_free();
     agent_console_give_back();
 }

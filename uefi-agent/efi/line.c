@@ -88,7 +88,7 @@ void agent_line_drain(void)
     uint8_t bytes[64];
 
     while (x64_now(NULL) - last < DRAIN_SILENCE_US && x64_now(NULL) - start < DRAIN_LIMIT_US) {
-        if (uart_transport_ops.read(&agent.line.uart, bytes, sizeof bytes) > 0)
+        if (agent.transport.ops->read(agent.transport.self, bytes, sizeof bytes) > 0)
             last = x64_now(NULL);
         else
             x64_pause();

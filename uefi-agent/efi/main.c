@@ -9,6 +9,8 @@
 #include "agent_state.h"
 #include "config_file.h"
 #include "publish.h"
+#include "trace_file.h"
+#include "vmbus_line.h"
 #include "x64.h"
 
 EFI_STATUS EFIAPI EfiMain(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
@@ -76,11 +78,27 @@ static EFI_STATUS EFIAPI unload(EFI_HANDLE image)
     return EFI_SUCCESS;
 }
 
-static EFI_STATUS open_line(void)
+/* The hooks come first: the hypervisor may refuse what is asked of it with a fault. */
+static bool open_vmbus(void *tss)
+{
+    if (!agent_vmbus_wanted())
+        return false;
+    agent_hook(tss);
+    if (agent_vmbus_open())
+        return true;
+    x64_stop();
+    return false;
+}
+
+static EFI_STATUS open_line(void *tss)
 {
     enum uart_state state;
 
     agent_measure_clock();
+    if (open_vmbus(tss))
+        return EFI_SUCCESS;
+    if (agent.options.transport == KDA_TRANSPORT_VMBUS)
+        return EFI_DEVICE_ERROR;
     agent_console_take();
     state = agent_line_open();
     if (state == UART_OK)
@@ -97,7 +115,8 @@ static void start_engine(void)
                                        .caller = kda_agent_caller,
                                        .handlers = &agent.handlers,
                                        .known = agent_modules_has,
-                                       .backtrace = agent_backtrace};
+                                       .backtrace = agent_backtrace,
+                                       .guard = agent_guard};
 
     agent.machine.ops = &x64_target_ops;
     ports.machine = agent.machine;
@@ -140,16 +159,20 @@ EFI_STATUS EFIAPI EfiMain(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     if (!kda_config_read(agent.services, image, &agent.options))
         agent_say(agent.options.error);
     configure();
-    status = open_line();
-    if (!EFI_ERROR(status))
-        status = allocate(&tss);
+    status = allocate(&tss);
+    if (EFI_ERROR(status))
+        return status;
+    status = open_line(tss);
     if (EFI_ERROR(status)) {
-        agent_line_close();
-        agent_console_give_back();
+        release();
+        /* The task register points into it once it has been used. */
+        if (tss && !agent.hooked)
+            agent.services->FreePages((uint64_t)(uintptr_t)tss, 1);
         return status;
     }
     loaded->Unload = unload;
     run(tss);
     agent_start_next();
+    agent_trace_save();
     return EFI_SUCCESS;
 }

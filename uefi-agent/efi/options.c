@@ -24,6 +24,13 @@ struct word {
 
 static const struct word port_words[] = {
     {"com1", 0x3F8}, {"com2", 0x2F8}, {"com3", 0x3E8}, {"com4", 0x2E8}, {NULL, 0}};
+static const struct word transport_words[] = {{"auto", KDA_TRANSPORT_AUTO},
+                                              {"com1", KDA_TRANSPORT_UART},
+                                              {"uart", KDA_TRANSPORT_UART},
+                                              {"vmbus", KDA_TRANSPORT_VMBUS},
+                                              {NULL, 0}};
+static const struct word framing_words[] = {
+    {"auto", KD_PIPE_AUTO}, {"frames", KD_PIPE_FRAMES}, {"plain", KD_PIPE_PLAIN}, {NULL, 0}};
 static const struct word identity_words[] = {
     {"boot", 0x040F}, {"nt", 0x000F}, {"efi", 0x050F}, {NULL, 0}};
 static const struct word bool_words[] = {{"yes", 1}, {"no", 0},   {"on", 1},
@@ -134,6 +141,45 @@ static bool set_port(struct kda_options *options, const char *text)
     return base.ok;
 }
 
+static bool set_transport(struct kda_options *options, const char *text)
+{
+    const struct word *word = find_word(transport_words, text);
+
+    if (word)
+        options->transport = (enum kda_transport_choice)word->value;
+    return word != NULL;
+}
+
+static bool set_framing(struct kda_options *options, const char *text)
+{
+    const struct word *word = find_word(framing_words, text);
+
+    if (word)
+        options->framing = (enum kd_pipe_framing)word->value;
+    return word != NULL;
+}
+
+/* 8-4-4-4-12 digits; the first three groups are numbers, which lie the other way round. */
+static bool set_interface(struct kda_options *options, const char *text)
+{
+    static const uint8_t places[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+    uint8_t guid[16];
+
+    for (unsigned i = 0; i < 16; i++) {
+        if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
+            return false;
+        if (digit_of(text[0]) > 15 || digit_of(text[1]) > 15)
+            return false;
+        guid[places[i]] = (uint8_t)(digit_of(text[0]) << 4 | digit_of(text[1]));
+        text += 2;
+    }
+    if (*text)
+        return false;
+    for (unsigned i = 0; i < 16; i++)
+        options->interface[i] = guid[i];
+    return true;
+}
+
 static bool set_baud(struct kda_options *options, const char *text)
 {
     struct parsed baud = whole_number(text, 1, UINT32_MAX);
@@ -184,6 +230,15 @@ static bool set_message(struct kda_options *options, const char *text)
     if (time.ok)
         options->message_ms = (uint32_t)time.number;
     return time.ok;
+}
+
+static bool set_trace(struct kda_options *options, const char *text)
+{
+    struct parsed size = whole_number(text, 0, 4096);
+
+    if (size.ok)
+        options->trace_kib = (uint32_t)size.number;
+    return size.ok;
 }
 
 static bool set_read(struct kda_options *options, const char *text)
@@ -277,6 +332,7 @@ struct setting {
 };
 
 static const struct setting settings[] = {
+    {"transport", set_transport, "auto, com1, vmbus"},
     {"port", set_port, "com1 to com4, 0xBASE, pci, pci:BUS:DEVICE.FUNCTION (hexadecimal)"},
     {"baud", set_baud, "1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200"},
     {"identity", set_identity, "boot, nt, efi"},
@@ -291,6 +347,9 @@ static const struct setting settings[] = {
     {"hotkey", set_hotkey, "none, pause, f1 to f12"},
     {"quiet", set_quiet, "yes, no"},
     {"stack", set_stack, "on, off"},
+    {"framing", set_framing, "auto, frames, plain"},
+    {"trace", set_trace, "0 to 4096 KiB"},
+    {"interface", set_interface, "a GUID, such as a67dfbae-7897-42ad-9d10-d96156b36958"},
 };
 #define SETTINGS (sizeof settings / sizeof settings[0])
 
@@ -309,6 +368,7 @@ void kda_options_default(struct kda_options *options)
         .stack = true,
         .modules = "*",
     };
+    set_interface(options, "a67dfbae-7897-42ad-9d10-d96156b36958");
 }
 
 /* Error text: pieces one after the other, cut at the end. */

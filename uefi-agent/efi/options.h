@@ -18,6 +18,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kd/pipe_link.h"
+
+enum kda_transport_choice {
+    KDA_TRANSPORT_AUTO, /* VMBus when the host offers it, else the UART */
+    KDA_TRANSPORT_UART,
+    KDA_TRANSPORT_VMBUS,
+};
+
 enum kda_port_kind {
     KDA_PORT_IO,  /* a 16550 at an I/O address */
     KDA_PORT_PCI, /* a 16550 behind a PCI function */
@@ -27,6 +35,10 @@ enum kda_port_kind {
 #define KDA_OPTION_TEXT_MAX 256u
 
 struct kda_options {
+    enum kda_transport_choice transport;
+    uint8_t interface[16]; /* type of the VMBus channel, a GUID as it lies on the wire */
+    enum kd_pipe_framing framing;
+    uint32_t trace_kib; /* of memory for a trace of VMBus; 0: none */
     enum kda_port_kind port;
     uint16_t io_base; /* KDA_PORT_IO */
     bool pci_any;     /* KDA_PORT_PCI: the first serial controller found, else this one: */
@@ -51,7 +63,7 @@ struct kda_options {
     char arguments[KDA_OPTION_TEXT_MAX]; /* its load options; "": none */
 
     unsigned errors; /* wrong settings met so far */
-    char error[160]; /* the first of them: where, what, and what is possible */
+    char error[256]; /* the first of them: where, what, and what is possible */
 };
 
 void kda_options_default(struct kda_options *options);

@@ -6,6 +6,7 @@
  * found: all interrupt vectors are hooked for a moment, and those that come keep their hook.
  */
 #include "agent_state.h"
+#include "vmbus_line.h"
 #include "x64.h"
 
 #define VECTOR_FIRST   32u
@@ -77,7 +78,7 @@ void agent_find_ticks(void)
     for (unsigned vector = VECTOR_FIRST; vector < VECTORS; vector++) {
         if (counts[vector] >= PROBE_ENOUGH)
             agent.tick_count++;
-        else
+        else if (!agent_vmbus_owns(vector))
             x64_unhook(vector);
     }
     if (agent.tick_count == 0)
