@@ -4,7 +4,7 @@
  *
  * The host offers a channel to one virtual machine by vmbuspiper.dll, of which there is no header:
  * names, structure and values below are what is publicly known of it. The agent in the machine
- * opens the channel, which then is a pipe that carries the frames of vmbus_frame.h. Closing the
+ * opens the channel, which then is a pipe that carries the frames of kd/pipe_link.h. Closing the
  * handle takes the offer back.
  *
  *   OPENING  job: find the machine, load the library, offer. Then a second job: the agent opens
@@ -19,8 +19,8 @@
 #include <wchar.h>
 
 #include "clock.h"
+#include "kd/pipe_link.h"
 #include "powershell.h"
-#include "vmbus_frame.h"
 
 #define LIBRARY L"vmbuspiper.dll"
 
@@ -182,7 +182,7 @@ static void wait_run(struct job *job)
 /* --- the channel */
 
 struct vmbus {
-    struct vmbus_link link;
+    struct kd_pipe_link link;
     struct bytes plain;    /* to be framed when the agent has acknowledged */
     struct bytes received; /* out of frames */
     struct bytes frames;   /* to be written */
@@ -225,39 +225,45 @@ static void link_send(void *context, const uint8_t *frame, size_t size)
         vmbus->failed = true;
 }
 
-static void link_news(void *context, enum vmbus_news news, uint64_t number)
+static void link_news(void *context, enum kd_pipe_news news, uint64_t number)
 {
     struct vmbus *vmbus = context;
     unsigned long long count = number;
     char text[128];
 
     switch (news) {
-    case VMBUS_ACKNOWLEDGES:
+    case KD_PIPE_ACKNOWLEDGES:
         snprintf(text, sizeof text, "the agent acknowledges what it gets; so does the tap");
         break;
-    case VMBUS_DAMAGED:
+    case KD_PIPE_DAMAGED:
         snprintf(text, sizeof text, "damaged bytes of the agent left out: %llu", count);
         break;
-    case VMBUS_MISSING:
+    case KD_PIPE_MISSING:
         snprintf(text, sizeof text, "messages of the agent missing: %llu", count);
         break;
-    case VMBUS_RESTARTED:
+    case KD_PIPE_RESTARTED:
         snprintf(text, sizeof text, "the agent has started again");
         break;
-    case VMBUS_RESENT:
+    case KD_PIPE_RESENT:
         snprintf(text, sizeof text, "the agent has not acknowledged a message; sent again (%llu)",
                  count);
         break;
-    case VMBUS_GIVEN_UP:
+    case KD_PIPE_GIVEN_UP:
         snprintf(text, sizeof text, "the agent never acknowledged %llu bytes; they may be lost",
                  count);
+        break;
+    case KD_PIPE_SENDS_PLAIN:
+        snprintf(text, sizeof text, "the agent sends plain bytes; so does the tap");
         break;
     }
     vmbus->channel->events->notice(vmbus->channel->context, text);
 }
 
-static const struct vmbus_link_events link_events = {
+static const struct kd_pipe_link_events link_events = {
     .received = link_received, .send = link_send, .news = link_news};
+
+static const struct kd_pipe_link_config link_config = {
+    .end = KD_PIPE_HOST, .framing = KD_PIPE_AUTO, .send_max = KD_PIPE_SEND_BYTE_MODE};
 
 static void vmbus_step(struct channel *channel);
 
@@ -270,15 +276,15 @@ static bool pump(struct channel *channel)
     bool fine = true;
 
     do {
-        taken = vmbus_link_take(&vmbus->link, now, vmbus->plain.data + vmbus->plain.start,
-                                bytes_size(&vmbus->plain));
+        taken = kd_pipe_link_take(&vmbus->link, now, vmbus->plain.data + vmbus->plain.start,
+                                  bytes_size(&vmbus->plain));
         vmbus->plain.start += taken;
     } while (taken > 0);
     if (bytes_size(&vmbus->frames) > 0)
         fine = stream_write(channel->stream, vmbus->frames.data + vmbus->frames.start,
                             bytes_size(&vmbus->frames));
     vmbus->frames.start = vmbus->frames.end = 0;
-    channel_step_at(channel, vmbus_link_deadline(&vmbus->link), vmbus_step);
+    channel_step_at(channel, kd_pipe_link_deadline(&vmbus->link), vmbus_step);
     return fine && !vmbus->failed;
 }
 
@@ -299,7 +305,7 @@ static void vmbus_step(struct channel *channel)
 {
     struct vmbus *vmbus = channel->own;
 
-    vmbus_link_tick(&vmbus->link, clock_monotonic());
+    kd_pipe_link_tick(&vmbus->link, clock_monotonic());
     pump_on(channel);
 }
 
@@ -309,7 +315,7 @@ static void vmbus_received(struct channel *channel, uint64_t when, const uint8_t
     struct vmbus *vmbus = channel->own;
     struct bytes payload;
 
-    vmbus_link_push(&vmbus->link, when, bytes, size);
+    kd_pipe_link_push(&vmbus->link, when, bytes, size);
     payload = vmbus->received;
     vmbus->received = (struct bytes){0};
     pump_on(channel);
@@ -349,7 +355,7 @@ static void vmbus_open(struct channel *channel)
         return;
     }
     vmbus->channel = channel;
-    vmbus_link_init(&vmbus->link, &link_events, vmbus);
+    kd_pipe_link_init(&vmbus->link, &link_config, &link_events, vmbus);
     channel->own = vmbus;
     job_start(channel, &work);
 }
@@ -382,5 +388,5 @@ const struct channel_kind channel_vmbus = {.open = vmbus_open,
                                            .received = vmbus_received,
                                            .write = vmbus_write,
                                            .queued = vmbus_queued,
-                                           .piece = vmbus_frame_length,
+                                           .piece = kd_pipe_frame_length,
                                            .failed = vmbus_failed};

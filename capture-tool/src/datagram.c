@@ -1,4 +1,4 @@
-/* datagram.c - from a frame to the UDP payload. See datagram.h.
+/* datagram.c - from a frame to the payload of UDP or TCP. See datagram.h.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  */
@@ -28,12 +28,14 @@ enum ether_type {
 
 enum protocol {
     PROTOCOL_HOP_BY_HOP = 0,
+    PROTOCOL_TCP = 6,
     PROTOCOL_UDP = 17,
     PROTOCOL_ROUTING = 43,
     PROTOCOL_DESTINATION = 60
 };
 
 #define UDP_HEADER  8u
+#define TCP_HEADER  20u
 #define IPV6_HEADER 40u
 
 /* What is left of a frame. */
@@ -68,8 +70,36 @@ static bool find_udp(struct rest rest, struct datagram *out)
     if (size < UDP_HEADER)
         return false;
     out->cut = size > rest.size;
+    out->missing = out->cut ? (uint32_t)(size - rest.size) : 0;
     out->bytes = rest.at + UDP_HEADER;
     out->size = (out->cut ? rest.size : size) - UDP_HEADER;
+    return true;
+}
+
+/* whole: bytes of the segment as IP says; SIZE_MAX when it does not (offloading). */
+static bool find_tcp(struct rest rest, size_t whole, struct datagram *out)
+{
+    size_t header;
+
+    if (rest.size < TCP_HEADER)
+        return false;
+    header = (size_t)(rest.at[12] >> 4) * 4;
+    if (header < TCP_HEADER || header > rest.size || header > whole)
+        return false;
+    out->tcp = true;
+    out->source.port = be16(rest.at);
+    out->destination.port = be16(rest.at + 2);
+    out->sequence = (uint32_t)be16(rest.at + 4) << 16 | be16(rest.at + 6);
+    out->acknowledged = (uint32_t)be16(rest.at + 8) << 16 | be16(rest.at + 10);
+    out->flags = rest.at[13];
+    out->bytes = rest.at + header;
+    if (whole == SIZE_MAX || whole <= rest.size) {
+        out->size = (whole < rest.size ? whole : rest.size) - header;
+    } else {
+        out->cut = true;
+        out->missing = (uint32_t)(whole - rest.size);
+        out->size = rest.size - header;
+    }
     return true;
 }
 
@@ -83,24 +113,34 @@ static void set_addresses(struct datagram *out, const uint8_t *source, uint8_t s
 static bool find_ipv4(struct rest rest, struct datagram *out)
 {
     const uint8_t *header = rest.at;
-    size_t header_size;
+    size_t header_size, whole;
 
     if (rest.size < 20 || header[0] >> 4 != 4)
         return false;
     header_size = (size_t)(header[0] & 15) * 4;
-    if (header_size < 20 || header[9] != PROTOCOL_UDP || (be16(header + 6) & 0x3fff) != 0)
+    if (header_size < 20 || (header[9] != PROTOCOL_UDP && header[9] != PROTOCOL_TCP) ||
+        (be16(header + 6) & 0x3fff) != 0)
         return false;
+    whole = be16(header + 2);
     set_addresses(out, header + 12, 4);
-    return skip(&rest, header_size) && find_udp(rest, out);
+    if (!skip(&rest, header_size))
+        return false;
+    return header[9] == PROTOCOL_UDP
+               ? find_udp(rest, out)
+               : find_tcp(rest, whole > header_size ? whole - header_size : SIZE_MAX, out);
 }
 
 static bool find_ipv6(struct rest rest, struct datagram *out)
 {
+    const uint8_t *payload;
+    size_t whole, extensions;
     uint8_t next;
 
     if (rest.size < IPV6_HEADER || rest.at[0] >> 4 != 6)
         return false;
+    payload = rest.at + IPV6_HEADER;
     set_addresses(out, rest.at + 8, 16);
+    whole = be16(rest.at + 4);
     next = rest.at[6];
     skip(&rest, IPV6_HEADER);
     while (next == PROTOCOL_HOP_BY_HOP || next == PROTOCOL_ROUTING ||
@@ -111,6 +151,9 @@ static bool find_ipv6(struct rest rest, struct datagram *out)
         if (!skip(&rest, 8 + (size_t)rest.at[1] * 8))
             return false;
     }
+    extensions = (size_t)(rest.at - payload);
+    if (next == PROTOCOL_TCP)
+        return find_tcp(rest, whole > extensions ? whole - extensions : SIZE_MAX, out);
     return next == PROTOCOL_UDP && find_udp(rest, out);
 }
 
@@ -135,7 +178,8 @@ static bool find_ether_type(struct rest rest, struct datagram *out)
     return type == ETHER_IPV6 && find_ipv6(rest, out);
 }
 
-bool datagram_find(uint16_t linktype, const uint8_t *frame, size_t size, struct datagram *out)
+bool datagram_or_segment_find(uint16_t linktype, const uint8_t *frame, size_t size,
+                              struct datagram *out)
 {
     struct rest rest = {frame, size};
 
@@ -164,6 +208,11 @@ bool datagram_find(uint16_t linktype, const uint8_t *frame, size_t size, struct 
     default:
         return false;
     }
+}
+
+bool datagram_find(uint16_t linktype, const uint8_t *frame, size_t size, struct datagram *out)
+{
+    return datagram_or_segment_find(linktype, frame, size, out) && !out->tcp;
 }
 
 bool datagram_end_equal(const struct datagram_end *a, const struct datagram_end *b)

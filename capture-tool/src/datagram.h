@@ -1,4 +1,4 @@
-/* datagram.h - the UDP datagram in a captured frame: between whom, and its payload.
+/* datagram.h - the UDP datagram or TCP segment in a captured frame: between whom, and its payload.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
@@ -22,11 +22,22 @@ struct datagram {
     struct datagram_end source, destination;
     const uint8_t *bytes; /* the payload, in the frame */
     size_t size;
-    bool cut; /* the capture lacks some of it */
+    bool cut;         /* the capture lacks some of it: */
+    uint32_t missing; /* bytes behind those that are there */
+
+    bool tcp; /* a TCP segment */
+    uint32_t sequence, acknowledged;
+    uint8_t flags; /* enum tcp_flags */
 };
+
+enum tcp_flags { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
 /* False when the frame has none, or none that is understood. */
 bool datagram_find(uint16_t linktype, const uint8_t *frame, size_t size, struct datagram *out);
+
+/* The same for a datagram or a segment. */
+bool datagram_or_segment_find(uint16_t linktype, const uint8_t *frame, size_t size,
+                              struct datagram *out);
 
 bool datagram_end_equal(const struct datagram_end *a, const struct datagram_end *b);
 

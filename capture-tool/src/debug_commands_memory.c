@@ -5,6 +5,7 @@
 #include "debug_commands.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #define SEARCH_PIECE   ((size_t)16384)
 #define SEARCH_FOUND   256u
 #define PAGE           4096u
+#define COPY_PIECE     ((size_t)65536)
 #define FILL_LIMIT     ((uint64_t)1 << 30)
 
 /* --- arguments */
@@ -186,6 +188,67 @@ static bool run_command_string(struct debug_console *console, const struct debug
     text[length] = '\0';
     for (size_t at = 0; at < length; at += 64)
         output_say(console->out, "%016" PRIx64 "  \"%.64s\"\n", address + at * width, text + at);
+    return good;
+}
+
+/* --- to a file */
+
+/* Until the end, what cannot be read, or a file that takes no more; *done: bytes in the file. */
+static bool copy_to_file(struct debug_console *console, FILE *file, enum target_space space,
+                         uint64_t address, uint64_t count, uint64_t *done, struct problem *problem)
+{
+    static uint8_t bytes[COPY_PIECE];
+
+    for (*done = 0; *done < count;) {
+        size_t wanted = count - *done < sizeof bytes ? (size_t)(count - *done) : sizeof bytes, got;
+        bool good =
+            target_read(console->session, space, address + *done, bytes, wanted, &got, problem);
+
+        if (fwrite(bytes, 1, got, file) != got) {
+            problem_system(problem, (unsigned long)errno, "cannot write to the file");
+            return false;
+        }
+        *done += got;
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+static bool run_command_writemem(struct debug_console *console, const struct debug_command *command,
+                                 const char *arguments, struct problem *problem)
+{
+    char name[COMMAND_WORD];
+    enum target_space space;
+    uint64_t address, count = 0, done;
+    bool good;
+    FILE *file;
+
+    (void)command;
+    if (!take_word(&arguments, name, sizeof name)) {
+        problem_set(problem, "the file's name is missing");
+        return false;
+    }
+    take_space(&arguments, &space);
+    if (!take_value(console, &arguments, &address, problem) ||
+        !take_length(console, &arguments, &count, FILL_LIMIT, problem) ||
+        !take_end(arguments, problem))
+        return false;
+    if (count == 0 || count > UINT64_MAX - address) {
+        problem_set(problem, "L COUNT is missing, or leads over the end of memory");
+        return false;
+    }
+    file = fopen(name, "wb");
+    if (!file) {
+        problem_system(problem, (unsigned long)errno, "%s", name);
+        return false;
+    }
+    good = copy_to_file(console, file, space, address, count, &done, problem);
+    if (fclose(file) != 0 && good) {
+        problem_system(problem, (unsigned long)errno, "%s", name);
+        good = false;
+    }
+    output_say(console->out, "%" PRIx64 " of %" PRIx64 " bytes written to %s\n", done, count, name);
     return good;
 }
 
@@ -399,6 +462,8 @@ const struct debug_command commands_memory[] = {
     {"da", "[/p] [ADDRESS] [L COUNT]", "show a string of bytes", NEEDS_STOP, 1, run_command_string},
     {"du", "[/p] [ADDRESS] [L COUNT]", "show a string of UTF-16", NEEDS_STOP, 2,
      run_command_string},
+    {".writemem", "FILE [/p] ADDRESS L COUNT", "write memory into a file", NEEDS_STOP, 0,
+     run_command_writemem},
     {"eb", "[/p] ADDRESS VALUE...", "write bytes", NEEDS_STOP, 1, run_command_enter},
     {"ew", "[/p] ADDRESS VALUE...", "write words of 2 bytes", NEEDS_STOP, 2, run_command_enter},
     {"ed", "[/p] ADDRESS VALUE...", "write words of 4 bytes", NEEDS_STOP, 4, run_command_enter},

@@ -1,10 +1,14 @@
-/* install.c - kdlens install: the plugin and the extcap program into Wireshark's folders.
+/* install.c - kdlens install: plugin, extcap program and profile into Wireshark's folders.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
  * Two files are put there: kdlens.so (kdlens.dll) among the plugins for dissectors, and this
- * program as kdlens-extcap among the programs that capture for Wireshark. Before anything is
- * changed it is made sure that all can be done; afterwards tshark is asked whether it sees them.
+ * program as kdlens-extcap among the programs that capture for Wireshark; the profile only when it
+ * is asked for. Before anything is changed it is made sure that all can be done; afterwards tshark
+ * is asked whether it sees them.
+ *
+ * The files of a profile become the user's own: Wireshark writes the user's settings into them. So
+ * one that is there stays as it is, and none is removed unless the profile is named.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +18,7 @@
 #include "options.h"
 #include "plugin_image.h"
 #include "process.h"
+#include "profile.h"
 #include "status.h"
 #include "verbs.h"
 #include "wireshark.h"
@@ -38,7 +43,9 @@
 #define PATIENCE    60000u      /* milliseconds for tshark */
 #define MINORS      100u        /* versions 4.0 to 4.99 are looked through by --uninstall */
 
-enum part { PART_BOTH, PART_PLUGIN, PART_EXTCAP };
+enum part { PART_BOTH, PART_PLUGIN, PART_EXTCAP, PART_PROFILE, PART_ALL };
+
+#define PARTS (PART_PROFILE + 1)
 
 struct install_options {
     bool personal;
@@ -57,13 +64,21 @@ struct install {
     enum wireshark_place place;
     char program[PROCESS_PATH_SIZE];
     char plugin[PROCESS_PATH_SIZE];
+    char profile[PROCESS_PATH_SIZE];
     bool changed;
     struct problem problem;
 };
 
 static bool wants(const struct install *install, enum part part)
 {
-    return install->options->part == PART_BOTH || install->options->part == (unsigned)part;
+    switch (install->options->part) {
+    case PART_ALL:
+        return true;
+    case PART_BOTH:
+        return part != PART_PROFILE;
+    default:
+        return install->options->part == (unsigned)part;
+    }
 }
 
 static bool join(char *out, const char *folder, const char *name)
@@ -181,6 +196,17 @@ static bool can_write(struct install *install, const char *folder)
     return false;
 }
 
+static bool profile_target(struct install *install, char folder[PROCESS_PATH_SIZE])
+{
+    const char *profiles = install->wireshark.profiles[install->place];
+
+    if (*profiles && join(folder, profiles, PROFILE_NAME))
+        return true;
+    problem_set(&install->problem, "tshark -G folders names no folder for profiles of all users: "
+                                   "install the profile with --personal");
+    return false;
+}
+
 /* Where the files go; by enum part. */
 static bool targets(struct install *install, char folder[][PROCESS_PATH_SIZE],
                     char path[][PROCESS_PATH_SIZE])
@@ -193,7 +219,7 @@ static bool targets(struct install *install, char folder[][PROCESS_PATH_SIZE],
     memcpy(folder[PART_EXTCAP], wireshark->extcap[install->place], PROCESS_PATH_SIZE);
     if (!fine)
         problem_set(&install->problem, "a path is too long");
-    return fine;
+    return fine && (!wants(install, PART_PROFILE) || profile_target(install, folder[PART_PROFILE]));
 }
 
 /* --- doing it */
@@ -225,6 +251,43 @@ static bool put(struct install *install, enum part part, const char *folder, con
         return false;
     install->changed = true;
     tell(install, name, "installed", path, more);
+    return true;
+}
+
+/* One file of the profile. */
+static bool put_setting(struct install *install, const char *folder, const char *name)
+{
+    char from[PROCESS_PATH_SIZE], path[PROCESS_PATH_SIZE];
+    bool shared = install->place == WIRESHARK_SYSTEM;
+
+    if (!join(from, install->profile, name) || !join(path, folder, name)) {
+        problem_set(&install->problem, "a path is too long");
+        return false;
+    }
+    if (folders_have(path)) {
+        bool same = folders_copied(from, path);
+
+        tell(install, "profile", same ? "is there" : "stays", path,
+             same ? "" : ", which differs; remove it to have the new one");
+        return true;
+    }
+    if (install->options->dry_run) {
+        tell(install, "profile", "would put", path, "");
+        return true;
+    }
+    if (!folders_make(folder, shared, &install->problem) ||
+        !folders_copy(from, path, false, &install->problem))
+        return false;
+    install->changed = true;
+    tell(install, "profile", "installed", path, "");
+    return true;
+}
+
+static bool put_profile(struct install *install, const char *folder)
+{
+    for (size_t i = 0; profile_files[i]; i++)
+        if (!put_setting(install, folder, profile_files[i]))
+            return false;
     return true;
 }
 
@@ -285,19 +348,32 @@ static bool verify_extcap(struct install *install, const char *path)
     return found;
 }
 
+/* Makes sure that all can be done. */
+static bool prepare(struct install *install, char folder[][PROCESS_PATH_SIZE],
+                    char path[][PROCESS_PATH_SIZE])
+{
+    if ((wants(install, PART_PLUGIN) && !check_plugin(install)) ||
+        (wants(install, PART_PROFILE) &&
+         !profile_find(install->profile, install->program, &install->problem)) ||
+        !targets(install, folder, path))
+        return false;
+    for (enum part part = PART_PLUGIN; part <= PART_PROFILE; part++)
+        if (wants(install, part) && !can_write(install, folder[part]))
+            return false;
+    return true;
+}
+
 static int run_install(struct install *install)
 {
-    char folder[3][PROCESS_PATH_SIZE], path[3][PROCESS_PATH_SIZE];
-    static const enum part parts[] = {PART_PLUGIN, PART_EXTCAP};
+    char folder[PARTS][PROCESS_PATH_SIZE], path[PARTS][PROCESS_PATH_SIZE];
 
-    if ((wants(install, PART_PLUGIN) && !check_plugin(install)) || !targets(install, folder, path))
+    if (!prepare(install, folder, path))
         return fail(install);
-    for (size_t i = 0; i < 2; i++)
-        if (wants(install, parts[i]) && !can_write(install, folder[parts[i]]))
+    for (enum part part = PART_PLUGIN; part <= PART_EXTCAP; part++)
+        if (wants(install, part) && !put(install, part, folder[part], path[part]))
             return fail(install);
-    for (size_t i = 0; i < 2; i++)
-        if (wants(install, parts[i]) && !put(install, parts[i], folder[parts[i]], path[parts[i]]))
-            return fail(install);
+    if (wants(install, PART_PROFILE) && !put_profile(install, folder[PART_PROFILE]))
+        return fail(install);
     if (install->options->dry_run)
         return EXIT_OK;
     if ((wants(install, PART_PLUGIN) && !verify_plugin(install, path[PART_PLUGIN])) ||
@@ -369,6 +445,23 @@ static bool take_out_extcaps(struct install *install)
     return true;
 }
 
+/* Also what Wireshark has put into the folder of the profile. */
+static bool take_out_profile(struct install *install)
+{
+    const char *const *const lists[] = {profile_files, profile_traces};
+    char folder[PROCESS_PATH_SIZE];
+
+    if (!profile_target(install, folder))
+        return false;
+    for (size_t i = 0; i < 2; i++)
+        for (const char *const *name = lists[i]; *name; name++)
+            if (!take_out(install, "profile", folder, *name))
+                return false;
+    if (install->place == WIRESHARK_SYSTEM && !install->options->dry_run)
+        folders_prune(folder, PROFILE_NAME);
+    return true;
+}
+
 /* What is installed for others, or for all, is not what was to be removed. */
 static void tell_rest(const struct install *install)
 {
@@ -381,12 +474,17 @@ static void tell_rest(const struct install *install)
         tell(install, "plugin", "stays", path, "");
     if (join(path, install->wireshark.extcap[other], EXTCAP_FILE) && folders_have(path))
         tell(install, "extcap", "stays", path, "");
+    if (!wants(install, PART_PROFILE) &&
+        join(folder, install->wireshark.profiles[install->place], PROFILE_NAME) &&
+        folders_have(folder))
+        tell(install, "profile", "stays", folder, " (--part profile removes it)");
 }
 
 static int run_uninstall(struct install *install)
 {
     if ((wants(install, PART_PLUGIN) && !take_out_plugins(install)) ||
-        (wants(install, PART_EXTCAP) && !take_out_extcaps(install)))
+        (wants(install, PART_EXTCAP) && !take_out_extcaps(install)) ||
+        (wants(install, PART_PROFILE) && !take_out_profile(install)))
         return fail(install);
     if (!install->changed)
         tell(install, "nothing", "to remove", "",
@@ -413,7 +511,7 @@ static int run(void *values)
 
 /* --- the verb */
 
-static const char *const part_names[] = {"both", "plugin", "extcap", NULL};
+static const char *const part_names[] = {"both", "plugin", "extcap", "profile", "all", NULL};
 
 static const struct option options[] = {
     {0, "personal", OPTION_FLAG, offsetof(struct install_options, personal),
@@ -425,7 +523,8 @@ static const struct option options[] = {
     {0, "dry-run", OPTION_FLAG, offsetof(struct install_options, dry_run),
      .help = "say what would be done, and do nothing"},
     {0, "part", OPTION_CHOICE, offsetof(struct install_options, part), .value = "PART",
-     .choices = part_names, .help = "both, only the plugin, or only the extcap program"},
+     .choices = part_names,
+     .help = "both, only the plugin, only the extcap program, only the profile, or all three"},
     {0, "plugin", OPTION_TEXT, offsetof(struct install_options, plugin), .value = "FILE",
      .complete = COMPLETE_FILE,
      .help = "the plugin to install; else " PLUGIN_FILE " beside this program or of its build"},
@@ -442,12 +541,18 @@ static const struct section sections[] = {
      "kdlens.so decodes: a plugin that fits one minor version of Wireshark, so it is checked "
      "first. kdlens-extcap captures: this program under another name, which gives Wireshark the "
      "interfaces kdlens-tap and kdlens-kdnet" KEEP_IT
-     ".\nThe folders are those that tshark -G folders names."},
+     ".\nThe profile kdlens (--part profile or all) has columns, colours, filter buttons and "
+     "macros "
+     "for KD; choose it at the right end of Wireshark's status bar, or with wireshark -C kdlens. "
+     "What is changed in it afterwards stays: its files are neither replaced nor, unless the part "
+     "is "
+     "named, removed.\nThe folders are those that tshark -G folders names."},
     {0},
 };
 
 static const struct example examples[] = {
     {"kdlens install", "install for yourself"},
+    {"kdlens install --part all", "the same, and the profile kdlens"},
     {"sudo kdlens install --system", "install for all users of this machine"},
     {"kdlens install --uninstall --dry-run", "see what would be removed"},
     {0},

@@ -4,6 +4,7 @@
  */
 #include "kd_streams.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +12,20 @@
 #include "datagram.h"
 #include "kd/frame.h"
 #include "kd/sender.h"
+#include "kd_pipe.h"
+#include "kd_tcp.h"
 #include "kdnet_opener.h"
 #include "key_comment.h"
 
 #define INTERFACES_KEPT 256u /* of a section; streams of others have no name */
 #define PACKET_MAX      65536u
+#define QUEUE           3u /* chunks that one packet of the capture makes, but for TCP */
 
 /* What tells streams apart. */
 struct identity {
     enum kd_stream_kind kind;
     uint32_t section, interface;
+    uint32_t channel;            /* VMBUS */
     struct datagram_end ends[2]; /* not of records; in the order of the first datagram */
 };
 
@@ -34,6 +39,7 @@ struct stream {
     struct identity identity;
     struct kd_stream what;
     struct plain plain;
+    struct kd_pipe pipe;
 };
 
 struct interface {
@@ -46,6 +52,9 @@ struct kd_streams {
     struct cap_reader *reader;
     struct keyring *keyring;
     struct kdnet_opener *opener; /* NULL: no keys */
+    struct kd_tcp *tcp;          /* NULL: none so far */
+    bool all;                    /* DATAGRAM and GAP are wanted */
+    bool ended;
     struct kd_streams_tally tally;
     uint64_t offset;
     uint32_t section;
@@ -54,6 +63,11 @@ struct kd_streams {
     struct stream list[KD_STREAMS_MAX];
     struct interface interfaces[INTERFACES_KEPT];
     uint8_t packet[PACKET_MAX + 1]; /* of KDNET, with the trailer */
+    struct kdnet_seen seen;
+    struct kd_chunk queue[QUEUE];
+    unsigned queue_at, queue_count;
+    uint32_t frame; /* of the packet being read */
+    uint64_t time;
 };
 
 struct kd_streams *kd_streams_new(struct cap_reader *reader, struct keyring *keyring,
@@ -82,7 +96,13 @@ void kd_streams_free(struct kd_streams *streams)
         return;
     cap_reader_close(streams->reader);
     kdnet_opener_free(streams->opener);
+    kd_tcp_free(streams->tcp);
     free(streams);
+}
+
+void kd_streams_want_all(struct kd_streams *streams)
+{
+    streams->all = true;
 }
 
 const struct cap_failure *kd_streams_failure(const struct kd_streams *streams)
@@ -140,17 +160,26 @@ static bool same_identity(const struct identity *a, const struct identity *b)
 {
     if (a->kind != b->kind || a->section != b->section)
         return false;
+    if (a->kind == KD_STREAM_VMBUS)
+        return a->interface == b->interface && a->channel == b->channel;
     return a->kind == KD_STREAM_RECORDS ? a->interface == b->interface : same_ends(a, b);
 }
 
 static void describe(struct kd_streams *streams, struct stream *stream)
 {
     static const char *const kinds[] = {
-        [KD_STREAM_PEER] = "UDP", [KD_STREAM_KDNET] = "KDNET", [KD_STREAM_PLAIN] = "KD over UDP"};
+        [KD_STREAM_PEER] = "UDP",
+        [KD_STREAM_KDNET] = "KDNET",
+        [KD_STREAM_PLAIN] = "KD over UDP",
+        [KD_STREAM_TCP] = "TCP",
+    };
     const struct identity *identity = &stream->identity;
     char ends[2][DATAGRAM_END_TEXT_SIZE];
 
-    if (identity->kind != KD_STREAM_RECORDS) {
+    if (identity->kind == KD_STREAM_VMBUS) {
+        snprintf(stream->what.name, sizeof stream->what.name, "VMBus channel %" PRIu32,
+                 identity->channel & KD_PIPE_RELID);
+    } else if (identity->kind != KD_STREAM_RECORDS) {
         for (int i = 0; i < 2; i++)
             datagram_end_text(&identity->ends[i], ends[i]);
         snprintf(stream->what.name, sizeof stream->what.name, "%s and %s", ends[0], ends[1]);
@@ -183,67 +212,128 @@ static struct stream *find_stream(struct kd_streams *streams, const struct ident
     return stream;
 }
 
-static bool set_chunk(struct kd_streams *streams, const struct identity *identity,
-                      enum cap_direction direction, const uint8_t *bytes, size_t size,
-                      struct kd_chunk *chunk)
+/* Puts a chunk of the packet being read into the queue. */
+static void deliver(struct kd_streams *streams, const struct identity *identity,
+                    struct kd_chunk chunk)
 {
-    const struct stream *stream = size ? find_stream(streams, identity) : NULL;
+    const struct stream *stream;
 
-    if (!stream)
-        return false;
-    chunk->stream = (unsigned)(stream - streams->list);
-    chunk->direction = direction;
-    chunk->bytes = bytes;
-    chunk->size = size;
-    return true;
+    if (chunk.kind != KD_CHUNK_BYTES && !streams->all)
+        return;
+    stream = find_stream(streams, identity);
+    if (!stream || streams->queue_count == QUEUE)
+        return;
+    chunk.stream = (unsigned)(stream - streams->list);
+    chunk.frame = streams->frame;
+    chunk.time = streams->time;
+    streams->queue[streams->queue_count++] = chunk;
+}
+
+static void deliver_bytes(struct kd_streams *streams, const struct identity *identity,
+                          enum cap_direction direction, const uint8_t *bytes, size_t size)
+{
+    if (size)
+        deliver(streams, identity,
+                (struct kd_chunk){
+                    .kind = KD_CHUNK_BYTES, .direction = direction, .bytes = bytes, .size = size});
+}
+
+static void deliver_gap(struct kd_streams *streams, const struct identity *identity,
+                        enum cap_direction direction, enum kda_gap_kind gap, uint64_t missing)
+{
+    if (missing)
+        deliver(streams, identity,
+                (struct kd_chunk){
+                    .kind = KD_CHUNK_GAP, .direction = direction, .gap = gap, .missing = missing});
 }
 
 /* --- records of a tap */
 
-static bool take_record(struct kd_streams *streams, const struct cap_packet *packet,
-                        struct kd_chunk *chunk)
+static void take_stream_record(struct kd_streams *streams, const struct cap_packet *packet,
+                               const struct cap_upper_pdu *pdu, enum cap_direction direction)
 {
-    static const struct cap_text dissector = {"kd_stream", 9};
     const struct identity identity = {
         .kind = KD_STREAM_RECORDS, .section = streams->section, .interface = packet->interface};
+    uint64_t cut =
+        packet->original_size > packet->data.size ? packet->original_size - packet->data.size : 0;
+
+    streams->tally.cut += cut > 0;
+    deliver_gap(streams, &identity, direction, KDA_GAP_RECORDS, packet->dropped);
+    deliver_bytes(streams, &identity, direction, pdu->data.bytes, pdu->data.size);
+    deliver_gap(streams, &identity, direction, KDA_GAP_BYTES, cut);
+}
+
+/* A channel becomes a stream once KD is seen in it. */
+static void take_vmbus_record(struct kd_streams *streams, const struct cap_packet *packet,
+                              const struct cap_upper_pdu *pdu)
+{
+    struct identity identity = {
+        .kind = KD_STREAM_VMBUS, .section = streams->section, .interface = packet->interface};
+    struct kd_pipe_packet message;
+    struct stream *stream = NULL;
+
+    if (!kd_pipe_packet(pdu->data.bytes, pdu->data.size, &message))
+        return;
+    identity.channel = message.channel;
+    for (unsigned i = 0; i < streams->count; i++)
+        if (same_identity(&streams->list[i].identity, &identity))
+            stream = &streams->list[i];
+    if (!stream && !kd_pipe_is_kd(&message))
+        return;
+    if (!stream)
+        stream = find_stream(streams, &identity);
+    if (stream && kd_pipe_open(&stream->pipe, &message))
+        deliver_bytes(streams, &identity, message.to_host ? CAP_RECEIVED : CAP_SENT, message.bytes,
+                      message.size);
+}
+
+static bool is_for(const struct cap_upper_pdu *pdu, const char *dissector)
+{
+    return pdu->dissector.size == strlen(dissector) &&
+           memcmp(pdu->dissector.bytes, dissector, pdu->dissector.size) == 0;
+}
+
+static void take_record(struct kd_streams *streams, const struct cap_packet *packet)
+{
     struct cap_upper_pdu pdu;
 
-    if (!cap_upper_pdu_decode(packet->data.bytes, packet->data.size, &pdu) ||
-        pdu.dissector.size != dissector.size ||
-        memcmp(pdu.dissector.bytes, dissector.bytes, dissector.size) != 0)
-        return false;
+    if (!cap_upper_pdu_decode(packet->data.bytes, packet->data.size, &pdu))
+        return;
     if (pdu.direction == CAP_DIRECTION_UNKNOWN && (packet->flags & CAP_FLAG_DIRECTION))
         pdu.direction = (packet->flags & CAP_FLAG_DIRECTION) == CAP_FLAG_INBOUND    ? CAP_RECEIVED
                         : (packet->flags & CAP_FLAG_DIRECTION) == CAP_FLAG_OUTBOUND ? CAP_SENT
                                                                                     : pdu.direction;
-    streams->tally.cut += packet->original_size > packet->data.size;
-    return set_chunk(streams, &identity, pdu.direction, pdu.data.bytes, pdu.data.size, chunk);
+    if (is_for(&pdu, "kd_stream"))
+        take_stream_record(streams, packet, &pdu, pdu.direction);
+    else if (is_for(&pdu, "vmbus"))
+        take_vmbus_record(streams, packet, &pdu);
 }
 
 /* --- datagrams */
 
-static bool take_peer(struct kd_streams *streams, const struct datagram *datagram,
-                      const struct identity *identity, struct kd_chunk *chunk)
+static void take_peer(struct kd_streams *streams, const struct datagram *datagram,
+                      const struct identity *identity)
 {
-    streams->tally.cut += datagram->cut;
-    return set_chunk(streams, identity,
-                     datagram->source.port == PEER_PORT_DEBUGGER ? CAP_SENT : CAP_RECEIVED,
-                     datagram->bytes, datagram->size, chunk);
+    enum cap_direction direction =
+        datagram->source.port == PEER_PORT_DEBUGGER ? CAP_SENT : CAP_RECEIVED;
+
+    streams->tally.cut += datagram->missing > 0;
+    deliver_bytes(streams, identity, direction, datagram->bytes, datagram->size);
+    deliver_gap(streams, identity, direction, KDA_GAP_BYTES, datagram->missing);
 }
 
 /* A packet or break-in as a serial line carries it. */
-static bool take_kd(struct kd_streams *streams, const struct identity *identity,
-                    enum cap_direction direction, const uint8_t *bytes, size_t size,
-                    struct kd_chunk *chunk)
+static void take_kd(struct kd_streams *streams, const struct identity *identity,
+                    enum cap_direction direction, const uint8_t *bytes, size_t size)
 {
     bool data = size >= KD_HEADER_SIZE && kd_get32(*(const kd_u32 *)bytes) == KD_LEADER_DATA;
 
     if (size > PACKET_MAX)
-        return false;
+        return;
     memcpy(streams->packet, bytes, size);
     if (data)
         streams->packet[size++] = KD_TRAILER;
-    return set_chunk(streams, identity, direction, streams->packet, size, chunk);
+    deliver_bytes(streams, identity, direction, streams->packet, size);
 }
 
 static enum cap_direction plain_direction(struct stream *stream, const struct datagram *datagram,
@@ -261,8 +351,8 @@ static enum cap_direction plain_direction(struct stream *stream, const struct da
 }
 
 /* KD in UDP as it is. Its first datagram must be a packet: a single byte proves nothing. */
-static bool take_plain(struct kd_streams *streams, const struct datagram *datagram,
-                       const struct identity *identity, struct kd_chunk *chunk)
+static void take_plain(struct kd_streams *streams, const struct datagram *datagram,
+                       const struct identity *identity)
 {
     struct kd_frame frame;
     struct stream *stream;
@@ -270,28 +360,38 @@ static bool take_plain(struct kd_streams *streams, const struct datagram *datagr
 
     kd_frame_datagram(datagram->bytes, datagram->size, &frame);
     if (frame.kind == KD_FRAME_NOISE || frame.kind == KD_FRAME_NEED_MORE)
-        return false;
+        return;
     for (unsigned i = 0; i < streams->count; i++)
         known = known || same_identity(&streams->list[i].identity, identity);
     if (!known && frame.kind != KD_FRAME_PACKET)
-        return false;
+        return;
     stream = find_stream(streams, identity);
-    return stream && take_kd(streams, identity, plain_direction(stream, datagram, &frame),
-                             datagram->bytes, frame.size, chunk);
+    if (stream)
+        take_kd(streams, identity, plain_direction(stream, datagram, &frame), datagram->bytes,
+                frame.size);
 }
 
-static bool take_kdnet(struct kd_streams *streams, const struct datagram *datagram,
-                       const struct identity *identity, struct kd_chunk *chunk)
+static void take_kdnet(struct kd_streams *streams, const struct datagram *datagram,
+                       const struct identity *identity)
 {
-    struct kdnet_seen seen = {.kind = KDNET_SEEN_SEALED};
+    struct kdnet_seen *seen = &streams->seen;
+    const struct kda_datagram *what = &seen->datagram;
 
     if (streams->opener)
-        kdnet_opener_see(streams->opener, datagram, &seen);
-    streams->tally.sealed += seen.kind == KDNET_SEEN_SEALED;
-    streams->tally.dropped += seen.kind == KDNET_SEEN_DROPPED;
-    return seen.kind == KDNET_SEEN_KD &&
-           take_kd(streams, identity, seen.from_debugger ? CAP_SENT : CAP_RECEIVED, seen.bytes,
-                   seen.size, chunk);
+        kdnet_opener_see(streams->opener, datagram, seen);
+    else
+        kdnet_see_sealed(datagram, seen);
+    streams->tally.sealed += seen->kind == KDNET_SEEN_SEALED;
+    streams->tally.dropped += seen->kind == KDNET_SEEN_DROPPED;
+    deliver(streams, identity,
+            (struct kd_chunk){.kind = KD_CHUNK_DATAGRAM,
+                              .direction = !what->opened         ? CAP_DIRECTION_UNKNOWN
+                                           : what->from_debugger ? CAP_SENT
+                                                                 : CAP_RECEIVED,
+                              .datagram = what});
+    if (seen->kind == KDNET_SEEN_KD)
+        take_kd(streams, identity, seen->from_debugger ? CAP_SENT : CAP_RECEIVED, seen->bytes,
+                seen->size);
 }
 
 /* Keys that the capture holds: secrets of our type, and comments for the plugin. What is no key is
@@ -328,51 +428,141 @@ static bool is_peer(const struct datagram *datagram)
            (from == PEER_PORT_TARGET && to == PEER_PORT_DEBUGGER);
 }
 
-static bool take_packet(struct kd_streams *streams, const struct cap_item *item,
-                        struct kd_chunk *chunk)
+/* Between ends that speak KDNET. */
+static bool is_junk(const struct kd_streams *streams, const struct datagram *datagram,
+                    struct identity identity)
+{
+    struct kd_frame frame;
+
+    kd_frame_datagram(datagram->bytes, datagram->size, &frame);
+    identity.kind = KD_STREAM_KDNET;
+    for (unsigned i = 0; i < streams->count && frame.kind == KD_FRAME_NOISE; i++)
+        if (same_identity(&streams->list[i].identity, &identity))
+            return true;
+    return false;
+}
+
+static void take_junk(struct kd_streams *streams, const struct datagram *datagram,
+                      const struct identity *identity)
+{
+    struct kdnet_seen *seen = &streams->seen;
+
+    kdnet_see_sealed(datagram, seen);
+    deliver(streams, identity,
+            (struct kd_chunk){.kind = KD_CHUNK_DATAGRAM,
+                              .direction = CAP_DIRECTION_UNKNOWN,
+                              .datagram = &seen->datagram});
+}
+
+static void take_datagram(struct kd_streams *streams, const struct datagram *datagram)
+{
+    struct identity identity = {.section = streams->section,
+                                .ends = {datagram->source, datagram->destination}};
+
+    if (is_peer(datagram)) {
+        identity.kind = KD_STREAM_PEER;
+        take_peer(streams, datagram, &identity);
+    } else if (kdnet_is_datagram(datagram) || (streams->all && kdnet_is_refused(datagram))) {
+        identity.kind = KD_STREAM_KDNET;
+        take_kdnet(streams, datagram, &identity);
+    } else if (streams->all && is_junk(streams, datagram, identity)) {
+        identity.kind = KD_STREAM_KDNET;
+        take_junk(streams, datagram, &identity);
+    } else {
+        identity.kind = KD_STREAM_PLAIN;
+        take_plain(streams, datagram, &identity);
+    }
+}
+
+static void take_segment(struct kd_streams *streams, const struct datagram *segment)
+{
+    if (!streams->tcp)
+        streams->tcp = kd_tcp_new();
+    if (streams->tcp)
+        kd_tcp_see(streams->tcp, streams->section, segment, streams->frame, streams->time);
+}
+
+static void take_packet(struct kd_streams *streams, const struct cap_item *item)
 {
     const struct cap_packet *packet = &item->packet;
-    struct identity identity = {.section = streams->section};
     struct datagram datagram;
 
     streams->tally.packets++;
-    chunk->time = packet->time == CAP_NOT_SAID ? 0 : packet->time;
+    streams->frame =
+        streams->tally.packets < UINT32_MAX ? (uint32_t)streams->tally.packets : UINT32_MAX - 1;
+    if (packet->time != CAP_NOT_SAID)
+        streams->time = packet->time;
     if (item->linktype == CAP_LINKTYPE_UPPER_PDU)
-        return take_record(streams, packet, chunk);
-    if (!datagram_find(item->linktype, packet->data.bytes, packet->data.size, &datagram))
-        return false;
-    identity.ends[0] = datagram.source;
-    identity.ends[1] = datagram.destination;
-    if (is_peer(&datagram)) {
-        identity.kind = KD_STREAM_PEER;
-        return take_peer(streams, &datagram, &identity, chunk);
+        take_record(streams, packet);
+    else if (!datagram_or_segment_find(item->linktype, packet->data.bytes, packet->data.size,
+                                       &datagram))
+        return;
+    else if (datagram.tcp)
+        take_segment(streams, &datagram);
+    else
+        take_datagram(streams, &datagram);
+}
+
+/* What TCP has ready; end: no more segments will come. */
+static bool next_of_tcp(struct kd_streams *streams, bool end, struct kd_chunk *chunk)
+{
+    struct identity identity = {.kind = KD_STREAM_TCP};
+    const struct stream *stream;
+
+    while (streams->tcp &&
+           kd_tcp_next(streams->tcp, end, &identity.section, identity.ends, chunk)) {
+        if (chunk->kind != KD_CHUNK_BYTES && !streams->all)
+            continue;
+        stream = find_stream(streams, &identity);
+        if (!stream)
+            continue;
+        chunk->stream = (unsigned)(stream - streams->list);
+        return true;
     }
-    if (kdnet_is_datagram(&datagram)) {
-        identity.kind = KD_STREAM_KDNET;
-        return take_kdnet(streams, &datagram, &identity, chunk);
+    return false;
+}
+
+static void take_item(struct kd_streams *streams, const struct cap_item *item)
+{
+    switch (item->kind) {
+    case CAP_ITEM_SECTION:
+        streams->section++;
+        streams->interface_count = 0;
+        break;
+    case CAP_ITEM_INTERFACE:
+        see_interface(streams, &item->interface);
+        break;
+    case CAP_ITEM_SECRETS:
+        learn_log(streams, &item->secrets);
+        break;
+    case CAP_ITEM_PACKET:
+        learn_comments(streams, &item->packet.comments);
+        take_packet(streams, item);
+        break;
+    default:
+        break;
     }
-    identity.kind = KD_STREAM_PLAIN;
-    return take_plain(streams, &datagram, &identity, chunk);
 }
 
 bool kd_streams_next(struct kd_streams *streams, struct kd_chunk *chunk)
 {
     struct cap_item item;
 
-    while (cap_reader_next(streams->reader, &item)) {
-        streams->offset = item.offset;
-        if (item.kind == CAP_ITEM_SECTION) {
-            streams->section++;
-            streams->interface_count = 0;
-        } else if (item.kind == CAP_ITEM_INTERFACE) {
-            see_interface(streams, &item.interface);
-        } else if (item.kind == CAP_ITEM_SECRETS) {
-            learn_log(streams, &item.secrets);
-        } else if (item.kind == CAP_ITEM_PACKET) {
-            learn_comments(streams, &item.packet.comments);
-            if (take_packet(streams, &item, chunk))
-                return true;
+    for (;;) {
+        if (streams->queue_at < streams->queue_count) {
+            *chunk = streams->queue[streams->queue_at++];
+            return true;
+        }
+        streams->queue_at = streams->queue_count = 0;
+        if (next_of_tcp(streams, streams->ended, chunk))
+            return true;
+        if (streams->ended)
+            return false;
+        if (cap_reader_next(streams->reader, &item)) {
+            streams->offset = item.offset;
+            take_item(streams, &item);
+        } else {
+            streams->ended = true;
         }
     }
-    return false;
 }

@@ -7,6 +7,9 @@
  *   KDNET     datagrams opened with the user's keys, or sent without encryption; each packet gets
  *             the trailer byte of a serial line
  *
+ *   TCP       connections in which a KD packet was seen, put in order; see kd_tcp.h
+ *   VMBus     records of the dissector vmbus: pipe channels that carry KD
+ *
  * Chunks come in the order of the capture.
  */
 #ifndef KDLENS_KD_STREAMS_H
@@ -16,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "analysis/session.h"
 #include "capture/reader.h"
 #include "capture/upper_pdu.h"
 #include "keyring.h"
@@ -27,7 +31,14 @@
 #define PEER_PORT_DEBUGGER 51111u
 #define PEER_PORT_TARGET   51112u
 
-enum kd_stream_kind { KD_STREAM_RECORDS, KD_STREAM_PEER, KD_STREAM_KDNET, KD_STREAM_PLAIN };
+enum kd_stream_kind {
+    KD_STREAM_RECORDS,
+    KD_STREAM_PEER,
+    KD_STREAM_KDNET,
+    KD_STREAM_PLAIN,
+    KD_STREAM_TCP,
+    KD_STREAM_VMBUS
+};
 
 struct kd_stream {
     enum kd_stream_kind kind;
@@ -36,12 +47,19 @@ struct kd_stream {
     uint64_t speed;
 };
 
+enum kd_chunk_kind { KD_CHUNK_BYTES, KD_CHUNK_DATAGRAM, KD_CHUNK_GAP };
+
 struct kd_chunk {
+    enum kd_chunk_kind kind;
     unsigned stream; /* number, from 0 */
+    uint32_t frame;  /* number of the packet in the capture, as Wireshark counts */
     uint64_t time;
     enum cap_direction direction;
-    const uint8_t *bytes; /* valid until the next call */
+    const uint8_t *bytes; /* BYTES: valid until the next call */
     size_t size;
+    const struct kda_datagram *datagram; /* DATAGRAM: valid until the next call */
+    enum kda_gap_kind gap;
+    uint64_t missing; /* GAP */
 };
 
 struct kd_streams_tally {
@@ -59,6 +77,9 @@ struct kd_streams;
 struct kd_streams *kd_streams_new(struct cap_reader *reader, struct keyring *keyring,
                                   struct problem *problem);
 void kd_streams_free(struct kd_streams *streams);
+
+/* DATAGRAM and GAP are delivered only after this, and so are streams that consist of them. */
+void kd_streams_want_all(struct kd_streams *streams);
 
 /* False at the end and after a failure (cap_reader_failure). */
 bool kd_streams_next(struct kd_streams *streams, struct kd_chunk *chunk);

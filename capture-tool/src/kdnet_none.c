@@ -114,8 +114,23 @@ void kdnet_opener_see(struct kdnet_opener *opener, const struct datagram *datagr
     *seen = (struct kdnet_seen){.kind = KDNET_SEEN_OTHER};
 }
 
+void kdnet_see_sealed(const struct datagram *datagram, struct kdnet_seen *seen)
+{
+    *seen = (struct kdnet_seen){.kind = KDNET_SEEN_SEALED};
+    seen->datagram.kind = KDA_DATAGRAM_SEALED;
+    seen->datagram.source = kdnet_end(&datagram->source);
+    seen->datagram.destination = kdnet_end(&datagram->destination);
+    seen->datagram.findings = UINT64_C(1) << KD_FINDING_NET_NO_KEY;
+}
+
 /* The magic alone: enough to tell what a capture holds. */
 bool kdnet_is_datagram(const struct datagram *datagram)
 {
     return datagram->size > 22 && memcmp(datagram->bytes, "MD", 2) == 0;
+}
+
+bool kdnet_is_refused(const struct datagram *datagram)
+{
+    (void)datagram;
+    return false;
 }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "analysis/session.h"
 #include "datagram.h"
 #include "keyring.h"
 
@@ -34,6 +35,7 @@ struct kdnet_seen {
     bool from_debugger;
     const uint8_t *bytes; /* KD: valid until the next call */
     size_t size;
+    struct kda_datagram datagram; /* the same and more, for the session; valid as long */
 };
 
 /* NULL, with a problem; also in a build without KDNET. The keyring must outlive it. */
@@ -43,7 +45,23 @@ void kdnet_opener_free(struct kdnet_opener *opener);
 void kdnet_opener_see(struct kdnet_opener *opener, const struct datagram *datagram,
                       struct kdnet_seen *seen);
 
+/* What is known of it without any key; needs no opener. */
+void kdnet_see_sealed(const struct datagram *datagram, struct kdnet_seen *seen);
+
+/* The end as a session names it. */
+static inline struct kda_end kdnet_end(const struct datagram_end *end)
+{
+    struct kda_end out = {.address_size = end->address_size, .port = end->port};
+
+    for (unsigned i = 0; i < end->address_size && i < sizeof out.address; i++)
+        out.address[i] = end->address[i];
+    return out;
+}
+
 /* Whether this looks like a datagram of KDNET; needs no opener, but a build with KDNET. */
 bool kdnet_is_datagram(const struct datagram *datagram);
+
+/* Whether it has the magic "MDBG", but WinDbg refuses it by its head. */
+bool kdnet_is_refused(const struct datagram *datagram);
 
 #endif

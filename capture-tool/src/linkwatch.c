@@ -6,25 +6,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "kd/describe.h"
 
-#define STORM_TIME UINT64_C(1000000000)
-#define TEXT_SIZE  200u
-
-static void times_add(struct linkwatch_times *times, uint64_t when)
-{
-    times->at[times->next] = when;
-    times->next = (times->next + 1) % LINKWATCH_STORM;
-}
-
-/* Whether the ring was filled within a second. */
-static bool times_stormy(const struct linkwatch_times *times, uint64_t now)
-{
-    uint64_t oldest = times->at[times->next];
-
-    return oldest != 0 && now - oldest < STORM_TIME;
-}
+#define TEXT_SIZE    200u
+#define JUDGE_PERIOD UINT64_C(500000000)
 
 static void emit(struct linkwatch *watch, struct linkwatch_event event)
 {
@@ -96,54 +83,24 @@ static void take_request(struct linkwatch *watch, uint64_t when, const uint8_t *
          (struct linkwatch_event){.kind = LINKWATCH_RUNNING, .when = when, .side = SIDE_DEBUGGER});
 }
 
-/* --- storms */
-
-static void storm(struct linkwatch *watch, enum linkwatch_kind kind, enum side side, uint64_t when)
-{
-    watch->storm_last = when;
-    if (watch->storm == kind)
-        return;
-    watch->storm = kind;
-    emit(watch, (struct linkwatch_event){.kind = kind, .when = when, .side = side});
-}
-
-static void look_for_storm(struct linkwatch *watch, enum side from, uint64_t when)
-{
-    if (times_stormy(&watch->resets[SIDE_DEBUGGER], when) &&
-        times_stormy(&watch->resets[SIDE_TARGET], when))
-        storm(watch, LINKWATCH_RESET_STORM, from, when);
-    else if (times_stormy(&watch->resets[SIDE_DEBUGGER], when) && times_stormy(&watch->texts, when))
-        storm(watch, LINKWATCH_CONSOLE, from, when);
-    else if (times_stormy(&watch->resends[from], when) && watch->storm != LINKWATCH_RESET_STORM)
-        storm(watch, LINKWATCH_RESEND_STORM, from, when);
-}
-
-/* --- silence */
-
-static void asks(struct linkwatch *watch, enum side from, uint64_t when)
-{
-    enum side other = side_other(from);
-
-    if (watch->asked_at[other] == 0)
-        watch->asked_at[other] = when;
-}
-
-static void answers(struct linkwatch *watch, enum side from, uint64_t when)
-{
-    watch->asked_at[from] = 0;
-    if (!watch->silent[from])
-        return;
-    watch->silent[from] = false;
-    emit(watch, (struct linkwatch_event){.kind = LINKWATCH_HEARD, .when = when, .side = from});
-}
-
 /* --- the interface */
+
+static enum kd_flow flow_from(enum side from)
+{
+    return from == SIDE_DEBUGGER ? KD_FLOW_TO_TARGET : KD_FLOW_TO_DEBUGGER;
+}
+
+static const enum linkwatch_kind storm_kinds[] = {[KD_STORM_NONE] = LINKWATCH_CALM_AGAIN,
+                                                  [KD_STORM_RESET] = LINKWATCH_RESET_STORM,
+                                                  [KD_STORM_RESEND] = LINKWATCH_RESEND_STORM,
+                                                  [KD_STORM_CONSOLE] = LINKWATCH_CONSOLE};
 
 void linkwatch_init(struct linkwatch *watch,
                     void (*event)(void *context, const struct linkwatch_event *event),
                     void *context)
 {
-    *watch = (struct linkwatch){.event = event, .context = context, .storm = LINKWATCH_CALM_AGAIN};
+    *watch = (struct linkwatch){.event = event, .context = context};
+    kd_observer_init(&watch->observer, false);
 }
 
 static void take_packet(struct linkwatch *watch, enum side from, uint64_t when,
@@ -151,42 +108,115 @@ static void take_packet(struct linkwatch *watch, enum side from, uint64_t when,
 {
     uint32_t type = kd_get16(((const struct kd_packet_header *)bytes)->packet_type);
 
-    answers(watch, from, when);
-    if (type == KD_PACKET_RESET) {
-        times_add(&watch->resets[from], when);
-        asks(watch, from, when);
-        look_for_storm(watch, from, when);
-    } else if (type == KD_PACKET_RESEND) {
-        times_add(&watch->resends[from], when);
-        look_for_storm(watch, from, when);
-    } else if (type != KD_PACKET_ACKNOWLEDGE) {
-        asks(watch, from, when);
-        if (type == KD_PACKET_STATE_CHANGE64 && from == SIDE_TARGET)
-            take_state_change(watch, when, bytes + KD_HEADER_SIZE, frame->payload);
-        else if (type == KD_PACKET_STATE_MANIPULATE && from == SIDE_DEBUGGER)
-            take_request(watch, when, bytes + KD_HEADER_SIZE, frame->payload);
+    if (watch->silent[from]) {
+        watch->silent[from] = false;
+        emit(watch, (struct linkwatch_event){.kind = LINKWATCH_HEARD, .when = when, .side = from});
     }
+    if (type == KD_PACKET_STATE_CHANGE64 && from == SIDE_TARGET)
+        take_state_change(watch, when, bytes + KD_HEADER_SIZE, frame->payload);
+    else if (type == KD_PACKET_STATE_MANIPULATE && from == SIDE_DEBUGGER)
+        take_request(watch, when, bytes + KD_HEADER_SIZE, frame->payload);
+}
+
+/* --- the doctor */
+
+bool linkwatch_consult(struct linkwatch *watch)
+{
+    watch->doctor = kda_doctor_new();
+    watch->report = calloc(1, sizeof *watch->report);
+    if (watch->doctor && watch->report)
+        return true;
+    linkwatch_clear(watch);
+    return false;
+}
+
+void linkwatch_clear(struct linkwatch *watch)
+{
+    kda_doctor_free(watch->doctor);
+    free(watch->report);
+    watch->doctor = NULL;
+    watch->report = NULL;
+}
+
+static void tell_doctor(struct linkwatch *watch, const struct kd_passing *passing,
+                        const struct kd_seen *seen)
+{
+    const struct kda_packet packet = {.flags = passing->frame->flags ? KDA_DAMAGED : 0};
+    bool is_packet = passing->frame->kind == KD_FRAME_PACKET;
+    struct kda_event event = {.kind = is_packet                                  ? KDA_PACKET
+                                      : passing->frame->kind == KD_FRAME_BREAKIN ? KDA_BREAKIN
+                                                                                 : KDA_NOISE,
+                              .frame = passing->ref.frame,
+                              .first_frame = passing->ref.frame,
+                              .time = passing->time,
+                              .flow = passing->flow,
+                              .framed = passing->frame,
+                              .bytes = passing->bytes,
+                              .size = passing->frame->size,
+                              .packet = is_packet ? &packet : NULL,
+                              .seen = seen};
+
+    if (is_packet) {
+        event.payload = passing->bytes + KD_HEADER_SIZE;
+        event.payload_size = passing->frame->payload;
+    }
+    kda_doctor_event(watch->doctor, &event);
+}
+
+static void ask_doctor(struct linkwatch *watch, uint64_t now)
+{
+    const struct kda_diagnosis *top = watch->report->list;
+
+    watch->judge_at = now + JUDGE_PERIOD;
+    kda_doctor_judge(watch->doctor, now, watch->report);
+    if (watch->told && watch->said == top->verdict && watch->gravity == top->gravity)
+        return;
+    watch->told = true;
+    watch->said = top->verdict;
+    watch->gravity = top->gravity;
+    emit(watch, (struct linkwatch_event){.kind = LINKWATCH_VERDICT, .when = now, .diagnosis = top});
+}
+
+/* --- storms and silence */
+
+/* Tells of the storm that is over, if one is. */
+static void look_for_calm(struct linkwatch *watch, uint64_t now)
+{
+    enum kd_storm over = kd_observer_calm(&watch->observer, now);
+
+    if (over != KD_STORM_NONE)
+        emit(watch, (struct linkwatch_event){
+                        .kind = LINKWATCH_CALM_AGAIN, .when = now, .storm = storm_kinds[over]});
 }
 
 void linkwatch_frame(struct linkwatch *watch, enum side from, uint64_t when,
                      const struct kd_frame *frame, const uint8_t *bytes)
 {
-    if (frame->kind == KD_FRAME_PACKET && frame->flags == 0) {
+    const struct kd_passing passing = {.ref = {NULL, (uint32_t)++watch->frames},
+                                       .time = when,
+                                       .flow = flow_from(from),
+                                       .frame = frame,
+                                       .bytes = bytes};
+    struct kd_seen seen;
+
+    look_for_calm(watch, when);
+    kd_observe(&watch->observer, &passing, &seen);
+    if (watch->doctor)
+        tell_doctor(watch, &passing, &seen);
+    if (frame->kind == KD_FRAME_PACKET && frame->flags == 0)
         take_packet(watch, from, when, frame, bytes);
-    } else if (frame->kind == KD_FRAME_BREAKIN) {
-        asks(watch, from, when);
+    else if (frame->kind == KD_FRAME_BREAKIN)
         emit(watch,
              (struct linkwatch_event){.kind = LINKWATCH_BREAK_IN, .when = when, .side = from});
-    } else if (frame->kind == KD_FRAME_NOISE && from == SIDE_TARGET) {
-        times_add(&watch->texts, when);
-        look_for_storm(watch, from, when);
-    }
+    if (seen.storm != KD_STORM_NONE)
+        emit(watch,
+             (struct linkwatch_event){.kind = storm_kinds[seen.storm], .when = when, .side = from});
 }
 
 void linkwatch_connection(struct linkwatch *watch, enum side side, bool connected)
 {
     (void)connected;
-    watch->asked_at[SIDE_DEBUGGER] = watch->asked_at[SIDE_TARGET] = 0;
+    kd_observer_connection(&watch->observer, side == SIDE_TARGET);
     watch->silent[SIDE_DEBUGGER] = watch->silent[SIDE_TARGET] = false;
     if (side == SIDE_TARGET)
         watch->stopped = false;
@@ -194,16 +224,13 @@ void linkwatch_connection(struct linkwatch *watch, enum side side, bool connecte
 
 void linkwatch_tick(struct linkwatch *watch, uint64_t now)
 {
-    if (watch->storm != LINKWATCH_CALM_AGAIN && now > watch->storm_last + LINKWATCH_CALM) {
-        enum linkwatch_kind over = watch->storm;
-
-        watch->storm = LINKWATCH_CALM_AGAIN;
-        emit(watch,
-             (struct linkwatch_event){.kind = LINKWATCH_CALM_AGAIN, .when = now, .storm = over});
-    }
+    look_for_calm(watch, now);
+    if (watch->doctor && watch->frames && now >= watch->judge_at)
+        ask_doctor(watch, now);
     for (int i = 0; i < 2; i++) {
-        if (watch->asked_at[i] == 0 || watch->silent[i] ||
-            now < watch->asked_at[i] + LINKWATCH_SILENT)
+        const struct kd_observer_side *owing = &watch->observer.sides[flow_from((enum side)i)];
+
+        if (!owing->owes || watch->silent[i] || now < owing->owes_since + KD_SILENT)
             continue;
         watch->silent[i] = true;
         emit(watch, (struct linkwatch_event){

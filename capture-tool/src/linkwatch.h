@@ -2,13 +2,9 @@
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
- * Pure: no allocation, no clock, no I/O. Times are monotonic nanoseconds. It only looks; what it
- * finds is an event each time it changes.
- *
- * RESET storm: both ends RESET each other without end (WinDbg and Windows' own boot debugger do).
- * RESEND storm: an end asks for the same packet again and again. Console: text of the target makes
- * the debugger RESET, and the RESETs are key presses for the target. Each is LINKWATCH_STORM
- * packets of an end within a second, and over when there was none for LINKWATCH_CALM.
+ * No clock, no I/O, and no allocation but for the doctor's. Times are monotonic nanoseconds. It
+ * only looks; what it finds is an event each time it changes. The link is judged by lib/kd's
+ * observer, storms included: what they are says kd/observe.h.
  */
 #ifndef KDLENS_LINKWATCH_H
 #define KDLENS_LINKWATCH_H
@@ -17,12 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "analysis/doctor.h"
 #include "end.h"
 #include "kd/frame.h"
-
-#define LINKWATCH_STORM  6u
-#define LINKWATCH_CALM   UINT64_C(2000000000)
-#define LINKWATCH_SILENT UINT64_C(3000000000) /* without an answer */
+#include "kd/observe.h"
 
 enum linkwatch_kind {
     LINKWATCH_BREAK_IN,
@@ -33,7 +27,8 @@ enum linkwatch_kind {
     LINKWATCH_CONSOLE,
     LINKWATCH_CALM_AGAIN, /* storm: which is over */
     LINKWATCH_SILENCE,    /* side: who does not answer */
-    LINKWATCH_HEARD       /* side: who is heard again after that */
+    LINKWATCH_HEARD,      /* side: who is heard again after that */
+    LINKWATCH_VERDICT     /* diagnosis: the doctor's, when it is another than before */
 };
 
 struct linkwatch_event {
@@ -41,16 +36,11 @@ struct linkwatch_event {
     uint64_t when;
     enum side side;
     enum linkwatch_kind storm;
-    uint32_t code;      /* stopped: exception code, or 0 */
-    uint64_t address;   /* stopped: program counter */
-    uint32_t processor; /* stopped */
-    const char *text;   /* stopped: "breakpoint (0x80000003) at 0x...": valid during the call */
-};
-
-/* When the last few of something came, a ring. */
-struct linkwatch_times {
-    uint64_t at[LINKWATCH_STORM];
-    unsigned next;
+    uint32_t code;                         /* stopped: exception code, or 0 */
+    uint64_t address;                      /* stopped: program counter */
+    uint32_t processor;                    /* stopped */
+    const struct kda_diagnosis *diagnosis; /* verdict: valid during the call */
+    const char *text; /* stopped: "breakpoint (0x80000003) at 0x...": valid during the call */
 };
 
 struct linkwatch {
@@ -59,17 +49,27 @@ struct linkwatch {
     bool stopped;
     uint32_t stop_state;
     uint64_t stop_address;
-    struct linkwatch_times resets[2], resends[2]; /* by enum side */
-    struct linkwatch_times texts;                 /* pieces of text of the target */
-    enum linkwatch_kind storm;                    /* LINKWATCH_CALM_AGAIN: none */
-    uint64_t storm_last;
-    uint64_t asked_at[2]; /* by the side that owes an answer; 0: it owes none */
+    struct kd_observer observer;
     bool silent[2];
+
+    struct kda_doctor *doctor; /* NULL: nobody asked for one */
+    struct kda_report *report;
+    uint64_t frames;   /* that the doctor heard of: they have no numbers of a capture here */
+    uint64_t judge_at; /* next */
+    enum kda_verdict said;
+    enum kda_gravity gravity;
+    bool told;
 };
 
 void linkwatch_init(struct linkwatch *watch,
                     void (*event)(void *context, const struct linkwatch_event *event),
                     void *context);
+
+/* From here on verdicts are told, too. False when memory is short. */
+bool linkwatch_consult(struct linkwatch *watch);
+
+/* Frees what linkwatch_consult took. */
+void linkwatch_clear(struct linkwatch *watch);
 
 /* A frame of kd_frame_scan from this end. when: the read of its last byte. */
 void linkwatch_frame(struct linkwatch *watch, enum side from, uint64_t when,

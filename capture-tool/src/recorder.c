@@ -310,6 +310,27 @@ static void say_storm(struct recorder *recorder, const struct linkwatch_event *e
     }
 }
 
+/* Frames of the line are not those of the recording, so none is named. */
+static void say_verdict(struct recorder *recorder, const struct kda_diagnosis *diagnosis)
+{
+    const struct kda_verdict_info *info = &kda_verdicts[diagnosis->verdict];
+
+    if (diagnosis->gravity >= KDA_GRAVITY_WARNING)
+        status_fail(recorder->config.status, "doctor: %s. Next step: %s", info->line, info->next);
+    else
+        status_say(recorder->config.status, "doctor: %s", info->line);
+}
+
+static void event_verdict(struct event *event, const struct kda_diagnosis *diagnosis)
+{
+    const struct kda_verdict_info *info = &kda_verdicts[diagnosis->verdict];
+
+    event_text(event, "verdict", info->name);
+    event_text(event, "gravity", kda_gravity_name(diagnosis->gravity));
+    event_text(event, "text", info->line);
+    event_text(event, "next", info->next);
+}
+
 static void show_stop(struct recorder *recorder, const char *what)
 {
     char text[sizeof recorder->last_stop + 40];
@@ -344,6 +365,9 @@ static const char *say(struct recorder *recorder, const struct linkwatch_event *
     case LINKWATCH_HEARD:
         status_show(status, STATUS_LINK, "");
         return "heard";
+    case LINKWATCH_VERDICT:
+        say_verdict(recorder, event->diagnosis);
+        return "verdict";
     default:
         say_storm(recorder, event);
         return storm_name(event->kind);
@@ -369,6 +393,8 @@ static void link_event(void *context, const struct linkwatch_event *found)
         event_hex(&event, "address", found->address);
         event_number(&event, "processor", found->processor);
     }
+    if (found->kind == LINKWATCH_VERDICT)
+        event_verdict(&event, found->diagnosis);
     status_event(recorder->config.status, &event);
 }
 
@@ -475,6 +501,7 @@ static void run(void *context)
 
 static void release(struct recorder *recorder)
 {
+    linkwatch_clear(&recorder->watch);
     ring_free(recorder->ring);
     condition_clear(&recorder->wake);
     lock_clear(&recorder->lock);
@@ -498,6 +525,11 @@ struct recorder *recorder_start(const struct recorder_config *config, struct pro
     linkwatch_init(&recorder->watch, link_event, recorder);
     for (int i = 0; i < 2; i++)
         lane_init(&recorder->lanes[i], (enum side)i, &events, recorder);
+    if (config->doctor && !linkwatch_consult(&recorder->watch)) {
+        problem_set(problem, "out of memory");
+        release(recorder);
+        return NULL;
+    }
     recorder->ring = ring_new(config->queue_size ? config->queue_size : RECORDER_QUEUE_SIZE);
     if (!recorder->ring) {
         problem_set(problem, "out of memory");

@@ -42,6 +42,7 @@ struct recorder_config {
     const char *live;    /* FIFO or pipe for a Wireshark; NULL: none */
     bool live_make;      /* the FIFO is made when it is not there, and removed at the end */
     bool raw;            /* one record a read */
+    bool doctor;         /* what is wrong with the link is told as it becomes clear */
     const char *ends[2]; /* how the ends are named, by enum side */
     uint32_t baud;       /* of a serial end; 0: none */
     uint64_t queue_size; /* bytes, 0: the default; memory beyond that is taken as it is used */

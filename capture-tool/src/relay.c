@@ -34,7 +34,8 @@ struct relay {
     struct relay_config config;
     struct relay_end ends[2];
     struct hold hold;
-    bool ending; /* as soon as the queues are empty, or at end_at */
+    struct fault fault; /* when config.fault */
+    bool ending;        /* as soon as the queues are empty, or at end_at */
     bool done;
     uint64_t end_at;
     int exit_status;
@@ -76,6 +77,8 @@ static void update_pause(struct relay_end *end)
     bool waits = relay->config.policy == TAP_WAIT || !end_returns(end->end);
     bool paused = is_up(other) ? channel_queued(other->channel) > RELAY_QUEUE : waits;
 
+    if (relay->config.fault)
+        paused = paused || fault_waits(&relay->fault, end->side);
     channel_pause(end->channel, paused);
 }
 
@@ -100,6 +103,20 @@ static void pass(struct relay_end *from, uint64_t when, const uint8_t *bytes, si
                                                  : "not delivered: the debugger is not connected");
 }
 
+/* What may go on, as far as --fault lets it. */
+static void forward(struct relay_end *from, uint64_t when, const uint8_t *bytes, size_t size,
+                    const char *comment)
+{
+    struct relay *relay = from->relay;
+
+    if (!relay->config.fault) {
+        pass(from, when, bytes, size, comment);
+        return;
+    }
+    fault_push(&relay->fault, from->side, when, bytes, size);
+    update_pause(from);
+}
+
 static void on_received(void *context, uint64_t when, const uint8_t *bytes, size_t size)
 {
     struct relay_end *end = context;
@@ -109,7 +126,7 @@ static void on_received(void *context, uint64_t when, const uint8_t *bytes, size
     if (hold_active(&relay->hold))
         hold_push(&relay->hold, end->side, when, bytes, size);
     else
-        pass(end, when, bytes, size, NULL);
+        forward(end, when, bytes, size, NULL);
     status_add(relay->config.status,
                end->side == SIDE_DEBUGGER ? STATUS_BYTES_DEBUGGER : STATUS_BYTES_TARGET, size);
 }
@@ -137,12 +154,12 @@ static void on_span(void *context, const struct hold_span *span)
 
     switch (span->fate) {
     case HOLD_PASS:
-        pass(from, span->when, span->bytes, span->size, NULL);
+        forward(from, span->when, span->bytes, span->size, NULL);
         break;
     case HOLD_PASS_LATE:
         /* It is recorded where it went out: after the ACKNOWLEDGE it had to wait for. */
-        pass(from, clock_monotonic(), span->bytes, span->size,
-             "kept back by --heal for a moment, passed on now");
+        forward(from, clock_monotonic(), span->bytes, span->size,
+                "kept back by --heal for a moment, passed on now");
         break;
     case HOLD_DROP_EARLY:
         recorder_undelivered(relay->config.recorder, span->from, span->when, span->bytes,
@@ -207,6 +224,48 @@ static void on_news(void *context, enum hold_news news, uint64_t number)
     event_begin(&event, clock_wall(), names[news]);
     event_number(&event, news == HEAL_ENDS || news == HEAL_LIMIT ? "nanoseconds" : "bytes", number);
     status_event(status, &event);
+}
+
+/* --- --fault */
+
+static void on_fault_span(void *context, const struct fault_span *span)
+{
+    struct relay *relay = context;
+    struct relay_end *from = &relay->ends[span->from];
+    uint64_t when = span->late ? clock_monotonic() : span->when;
+
+    if (span->delivered)
+        pass(from, when, span->bytes, span->size, span->fault);
+    else
+        recorder_undelivered(relay->config.recorder, span->from, when, span->bytes, span->size,
+                             span->fault);
+}
+
+/* A recording of a line that was made bad says so. */
+static void tell_fault_begins(struct relay *relay)
+{
+    recorder_note(relay->config.recorder, clock_monotonic(),
+                  "faults are put into this line on purpose: --fault %s",
+                  relay->config.fault->text);
+    status_say(relay->config.status, "--fault: packets are lost, damaged, repeated or delayed on "
+                                     "purpose");
+}
+
+static void tell_fault_ends(struct relay *relay)
+{
+    char summary[160];
+    struct event event;
+
+    fault_summary(&relay->fault, summary, sizeof summary);
+    recorder_note(relay->config.recorder, clock_monotonic(), "--fault: %s", summary);
+    status_say(relay->config.status, "--fault: %s", summary);
+    event_begin(&event, clock_wall(), "faults");
+    event_number(&event, "frames", relay->fault.frames);
+    event_number(&event, "dropped", relay->fault.counts[FAULT_DROP]);
+    event_number(&event, "damaged", relay->fault.counts[FAULT_CORRUPT]);
+    event_number(&event, "repeated", relay->fault.counts[FAULT_DUP]);
+    event_number(&event, "late", relay->fault.counts[FAULT_LATE]);
+    status_event(relay->config.status, &event);
 }
 
 /* --- connections */
@@ -336,6 +395,8 @@ static void gone(struct relay_end *end, const char *reason)
     end->retry_at = UINT64_MAX;
     if (hold_active(&relay->hold))
         hold_disconnected(&relay->hold, end->side);
+    if (relay->config.fault)
+        fault_disconnected(&relay->fault);
     tell_gone(end, reason, channel_lost(end->channel));
     if (relay->config.policy == TAP_EXIT || !end_returns(end->end))
         finish(relay, EXIT_OK);
@@ -482,7 +543,18 @@ static uint64_t next_deadline(const struct relay *relay)
         else if (end->state == END_HALF)
             next = earlier(next, end->linger_at);
     }
+    if (relay->config.fault)
+        next = earlier(next, fault_deadline(&relay->fault));
     return hold_active(&relay->hold) ? earlier(next, hold_deadline(&relay->hold)) : next;
+}
+
+static void tick_fault(struct relay *relay, uint64_t now)
+{
+    if (!relay->config.fault || now < fault_deadline(&relay->fault))
+        return;
+    fault_tick(&relay->fault, now);
+    update_pause(&relay->ends[SIDE_DEBUGGER]);
+    update_pause(&relay->ends[SIDE_TARGET]);
 }
 
 static void tick(struct relay *relay, uint64_t now)
@@ -491,6 +563,7 @@ static void tick(struct relay *relay, uint64_t now)
         inject_break_in(relay);
     if (hold_active(&relay->hold))
         hold_tick(&relay->hold, now);
+    tick_fault(relay, now);
     for (int i = 0; i < 2; i++) {
         struct relay_end *end = &relay->ends[i];
 
@@ -531,6 +604,7 @@ static const struct channel_events channel_events = {
 };
 
 static const struct hold_events hold_events = {.span = on_span, .news = on_news};
+static const struct fault_events fault_events = {.span = on_fault_span};
 
 struct relay *relay_new(const struct relay_config *config, struct problem *problem)
 {
@@ -542,6 +616,8 @@ struct relay *relay_new(const struct relay_config *config, struct problem *probl
     }
     relay->config = *config;
     hold_init(&relay->hold, config->hold, config->heal, &hold_events, relay);
+    if (config->fault)
+        fault_init(&relay->fault, config->fault, &fault_events, relay);
     for (int i = 0; i < 2; i++) {
         struct relay_end *end = &relay->ends[i];
 
@@ -559,14 +635,10 @@ struct relay *relay_new(const struct relay_config *config, struct problem *probl
     return relay;
 }
 
-int relay_run(struct relay *relay)
+static int turn_until_done(struct relay *relay)
 {
     struct problem problem;
 
-    for (int i = 0; i < 2; i++) {
-        update_pause(&relay->ends[i]);
-        open_end(&relay->ends[i]);
-    }
     while (!relay->done) {
         uint64_t next = next_deadline(relay);
 
@@ -581,6 +653,22 @@ int relay_run(struct relay *relay)
             end_when_drained(relay);
     }
     return relay->exit_status;
+}
+
+int relay_run(struct relay *relay)
+{
+    int exit_status;
+
+    if (relay->config.fault)
+        tell_fault_begins(relay);
+    for (int i = 0; i < 2; i++) {
+        update_pause(&relay->ends[i]);
+        open_end(&relay->ends[i]);
+    }
+    exit_status = turn_until_done(relay);
+    if (relay->config.fault)
+        tell_fault_ends(relay);
+    return exit_status;
 }
 
 void relay_free(struct relay *relay)

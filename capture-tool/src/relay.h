@@ -32,6 +32,7 @@
 #include "clock.h"
 #include "control.h"
 #include "end.h"
+#include "fault.h"
 #include "problem.h"
 #include "recorder.h"
 #include "status.h"
@@ -57,6 +58,7 @@ struct relay_config {
     enum tap_policy policy;
     bool hold;
     bool heal;
+    const struct fault_options *fault; /* NULL: the line is left as it is */
     struct channel_loop *loop;
     struct control *control;
     struct recorder *recorder;

@@ -27,6 +27,7 @@
 struct tap {
     const struct tap_options *options;
     struct end ends[2];
+    struct fault_options fault;
     FILE *console;
     struct status *status;
     struct channel_loop *loop;
@@ -50,8 +51,8 @@ static bool uses_stdio(const struct tap *tap)
     return tap->ends[SIDE_DEBUGGER].kind == END_STDIO || tap->ends[SIDE_TARGET].kind == END_STDIO;
 }
 
-/* What cannot go together. */
-static bool check(const struct tap *tap, struct problem *problem)
+/* What cannot go together, or is not understood. */
+static bool check(struct tap *tap, struct problem *problem)
 {
     const struct tap_options *options = tap->options;
     bool live_stdout = options->live && strcmp(options->live, "-") == 0;
@@ -74,7 +75,7 @@ static bool check(const struct tap *tap, struct problem *problem)
         problem_set(problem, "--console is for the text that --hold keeps back; add --hold");
         return false;
     }
-    return true;
+    return !options->fault || fault_parse(&tap->fault, options->fault, problem);
 }
 
 /* --- setting up: each false, with a problem, when it does not work */
@@ -124,6 +125,7 @@ static bool start_recorder(struct tap *tap, struct problem *problem)
         .live = options->live,
         .live_make = true,
         .raw = options->raw,
+        .doctor = options->doctor,
         .ends = {tap->ends[SIDE_DEBUGGER].text, tap->ends[SIDE_TARGET].text},
         .baud = tap->ends[SIDE_TARGET].baud ? tap->ends[SIDE_TARGET].baud
                                             : tap->ends[SIDE_DEBUGGER].baud,
@@ -148,6 +150,7 @@ static bool make_relay(struct tap *tap, struct problem *problem)
         .policy = (enum tap_policy)tap->options->on_disconnect,
         .hold = tap->options->hold,
         .heal = tap->options->heal,
+        .fault = tap->options->fault ? &tap->fault : NULL,
         .loop = tap->loop,
         .control = tap->control,
         .recorder = tap->recorder,
@@ -235,6 +238,9 @@ static const struct option options[] = {
      .help = "start Wireshark on the live recording"},
     {0, "raw", OPTION_FLAG, MEMBER(raw),
      .help = "one record for each read, instead of each packet"},
+    {0, "doctor", OPTION_FLAG, MEMBER(doctor),
+     .help = "say what is wrong with the connection as soon as it is clear, and what to do: the "
+             "verdicts of kdlens doctor"},
     {0, "hold", OPTION_FLAG, MEMBER(hold),
      .help = "keep the debugger's bytes back until the target has sent its first KD packet, and "
              "the target's console text from the debugger: for firmware that shares the line"},
@@ -243,6 +249,10 @@ static const struct option options[] = {
     {0, "heal", OPTION_FLAG, MEMBER(heal),
      .help = "after a RESET of the debugger delay its packets until the target's next one is "
              "acknowledged: prevents and ends a RESET storm"},
+    {0, "fault", OPTION_TEXT, MEMBER(fault), .value = "FAULTS",
+     .help = "for tests: lose, damage, repeat and delay packets by chance, as in "
+             "drop=1%,corrupt=1%,dup=1%,delay=1%:100ms,seed=7,from=target; the recording marks "
+             "each"},
     {0, "on-disconnect", OPTION_CHOICE, MEMBER(on_disconnect), .value = "WHAT", .choices = policies,
      .help = "reconnect (the default): open an end that is gone again, and drop what the other "
              "sends meanwhile; wait: the same, but do not read the other meanwhile; exit: end"},

@@ -23,11 +23,13 @@ struct tap_options {
     const char *file;
     struct option_texts rotation;
     const char *live;
+    const char *fault;      /* text of fault_parse; NULL: none */
     const char *console;    /* file for the target's console text; NULL: stderr */
     unsigned on_disconnect; /* enum tap_policy */
     uint64_t queue_mib;
     bool wireshark;
     bool raw;
+    bool doctor;
     bool hold;
     bool heal;
     bool json;

@@ -10,12 +10,21 @@
 extern const struct verb verb_tap;
 extern const struct verb verb_capture;
 extern const struct verb verb_debug;
+extern const struct verb verb_doctor;
 extern const struct verb verb_install;
 extern const struct verb verb_extcap;
 extern const struct verb verb_import;
 extern const struct verb verb_export;
 extern const struct verb verb_keys;
 extern const struct verb verb_help;
+extern const struct verb verb_stats;
+extern const struct verb verb_stops;
+extern const struct verb verb_modules;
+extern const struct verb verb_mem;
+extern const struct verb verb_writes;
+extern const struct verb verb_prints;
+extern const struct verb verb_carve;
+extern const struct verb verb_dump;
 extern const struct verb verb_vm;
 extern const struct verb verb_symbols;
 

@@ -90,6 +90,17 @@ static bool personal_extcap(struct wireshark *wireshark, const char *text)
     return append(path, "extcap");
 }
 
+static bool find_profiles(struct wireshark *wireshark, const char *text)
+{
+    char *personal = wireshark->profiles[WIRESHARK_PERSONAL];
+    char *system = wireshark->profiles[WIRESHARK_SYSTEM];
+
+    memcpy(personal, wireshark->configuration, PROCESS_PATH_SIZE);
+    if (!folder(text, "Global configuration:", system) || !append(system, "profiles"))
+        *system = '\0';
+    return append(personal, "profiles");
+}
+
 bool wireshark_parse_folders(struct wireshark *wireshark, const char *text)
 {
     char *system = wireshark->extcap[WIRESHARK_SYSTEM];
@@ -98,7 +109,7 @@ bool wireshark_parse_folders(struct wireshark *wireshark, const char *text)
            folder(text, "Personal Plugins:", wireshark->plugins[WIRESHARK_PERSONAL]) &&
            folder(text, "Global Plugins:", wireshark->plugins[WIRESHARK_SYSTEM]) &&
            (folder(text, "Global Extcap path:", system) || folder(text, "Extcap path:", system)) &&
-           personal_extcap(wireshark, text);
+           personal_extcap(wireshark, text) && find_profiles(wireshark, text);
 }
 
 bool wireshark_loads(const char *plugins, const char *name, char *path, size_t room)

@@ -23,7 +23,8 @@ struct wireshark {
     unsigned minor;
     char plugins[WIRESHARK_PLACES][PROCESS_PATH_SIZE]; /* the folder epan in it is for dissectors */
     char extcap[WIRESHARK_PLACES][PROCESS_PATH_SIZE];
-    char configuration[PROCESS_PATH_SIZE]; /* personal */
+    char configuration[PROCESS_PATH_SIZE];              /* personal */
+    char profiles[WIRESHARK_PLACES][PROCESS_PATH_SIZE]; /* system: "" when tshark does not say */
 };
 
 /* tshark: its path or name; NULL: where it usually is. */

@@ -6,10 +6,14 @@
 #       decoding; dissect.py says what is measured and asserted
 #   tests/bench/run.sh tap [--rounds N] [--pings N] [--mib N]
 #       kdlens tap, against socat and a direct socket; tap.py says what is measured and asserted
+#   tests/bench/run.sh analysis [--mib N] [--rounds N]
+#       kdlens stats, mem map and doctor on a long capture, against tshark; analysis.py tells more
 #   tests/bench/run.sh rt [--rounds N]
 #       interface calls through the managed runtime, against a virtual call; rt.py tells more
 #   tests/bench/run.sh agent [--rounds N] [--count N]
 #       the agent in QEMU, against the UART it talks over; agent.py says what is asserted
+#   tests/bench/run.sh vmbus [--rounds N] [--kib N] [--count N]
+#       the agent over VMBus, against the rings alone and COM1; vmbus.py says what is asserted
 #
 # Builds the preset default first. Not run by ctest: it takes some minutes, and numbers mean
 # something on a machine with a core to spare.
@@ -30,16 +34,25 @@ if [ "${1:-}" = tap ]; then
     what=tap
     packages+=(socat)
     targets=(kdlens pinger)
+elif [ "${1:-}" = analysis ]; then
+    shift
+    what=analysis
+    targets=(kdlens kdlens_plugin)
 elif [ "${1:-}" = rt ]; then
     shift
     what=rt
     packages+=(clang lld)
-    targets=(pe_run)
+    targets=(run_pe)
 elif [ "${1:-}" = agent ]; then
     shift
     what=agent
     packages+=(clang lld qemu-system-x86 ovmf mtools)
     targets=(kdagent_image kdboot_image kdexample_image agentclient)
+elif [ "${1:-}" = vmbus ]; then
+    shift
+    what=vmbus
+    packages+=(clang lld llvm qemu-system-x86 ovmf mtools)
+    targets=(kdagent_image kdboot_image kdexample_image agentclient hvhost_image hvecho_image kdlens)
 fi
 need_packages "${packages[@]}"
 use_ninja
@@ -58,10 +71,17 @@ dissect)
 tap)
     python3 -B tests/bench/tap.py "$@"
     ;;
+analysis)
+    KDLENS_PLUGIN_SO=$PWD/build/plugin/kdlens.so \
+        python3 -B tests/bench/analysis.py --kdlens build/capture-tool/kdlens "$@"
+    ;;
 rt)
-    AOT_PE_RUN=$PWD/build/tests/rt/pe_run python3 -B tests/bench/rt.py "$@"
+    KDLENS_RUN_PE=$PWD/build/tests/rt/run_pe python3 -B tests/bench/rt.py "$@"
     ;;
 agent)
     python3 -B tests/bench/agent.py "$@"
+    ;;
+vmbus)
+    python3 -B tests/bench/vmbus.py "$@"
     ;;
 esac

@@ -9,6 +9,7 @@ they answer. Root's personal folders do not count for Wireshark, so a user witho
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -23,6 +24,7 @@ sys.path.insert(0, str(REPOSITORY / "tests/dissector"))
 import kdtest
 
 PROGRAM = Path(os.environ.get("KDLENS") or REPOSITORY / "build/capture-tool/kdlens").resolve()
+PROFILE = REPOSITORY / "plugin/profile/kdlens"
 NOBODY = 65534
 
 # What tshark -v, -G folders, -G plugins and -D answer; see Stranger.
@@ -38,12 +40,14 @@ esac
 """
 OLD_FOLDERS = """Temp:                \t/tmp
 Personal configuration:\t{home}/.config/wireshark
+Global configuration:\t{system}/share
 Personal Plugins:    \t{home}/.local/lib/wireshark/plugins/{minor}
 Global Plugins:      \t{system}/plugins/{minor}
 Extcap path:         \t{system}/extcap
 """
 NEW_FOLDERS = """Temp:                \t/tmp
 Personal configuration:\t{home}/.config/wireshark
+Global configuration:\t{system}/share
 Personal Plugins:    \t{home}/.local/lib/wireshark/plugins/{minor}
 Global Plugins:      \t{system}/plugins/{minor}
 Personal Extcap path:\t{home}/.local/lib/wireshark/extcap
@@ -68,6 +72,7 @@ class Install(unittest.TestCase):
         self.program = self.bin / "kdlens"
         shutil.copyfile(PROGRAM, self.program)
         self.program.chmod(0o755)
+        shutil.copytree(PROFILE, self.bin / "profile/kdlens")
         shutil.copyfile(kdtest.plugin(), self.bin / "kdlens.so")
         (self.bin / "kdlens.so").chmod(0o644)
         self.tshark = shutil.which("tshark")
@@ -201,6 +206,83 @@ class WithTshark(Install):
         self.run_program("--uninstall", "--part", "plugin")
         self.assertEqual(self.files(), {self.extcap()})
 
+    # The profile: its files are the user's own once they are there.
+
+    def profile(self) -> set[str]:
+        return {f"home/.config/wireshark/profiles/kdlens/{file.name}" for file in PROFILE.iterdir()}
+
+    def test_profile(self):
+        done = self.run_program("--part", "profile")
+        self.assertEqual(done.stdout.count("installed"), 5)
+        self.assertEqual(self.files(), self.profile())
+        for name in self.files():
+            self.assertEqual((self.folder / name).read_bytes(),
+                             (PROFILE / Path(name).name).read_bytes())
+        done = self.run_program("--part", "profile")
+        self.assertEqual(done.stdout.count("is there"), 5)
+
+    def test_all_three_parts(self):
+        self.run_program("--part", "all")
+        self.assertEqual(self.files(), {self.plugin(), self.extcap()} | self.profile())
+        done = self.run_program("--uninstall")
+        self.assertIn("stays", done.stdout)
+        self.assertEqual(self.files(), self.profile())
+        self.run_program("--uninstall", "--part", "all")
+        self.assertEqual(self.files(), set())
+        self.assertEqual([name for name in self.folders() if "wireshark" in name], [])
+
+    def test_what_was_changed_in_the_profile_stays(self):
+        self.run_program("--part", "profile")
+        changed = self.folder / "home/.config/wireshark/profiles/kdlens/preferences"
+        changed.write_text("gui.toolbar_main_style: ICON\n")
+        done = self.run_program("--part", "profile")
+        self.assertRegex(done.stdout, "profile +stays +.*preferences, which differs")
+        self.assertEqual(changed.read_text(), "gui.toolbar_main_style: ICON\n")
+
+    def test_uninstalled_profile_takes_wiresharks_traces_along(self):
+        self.run_program("--part", "profile")
+        folder = self.folder / "home/.config/wireshark/profiles/kdlens"
+        (folder / "decode_as_entries").write_text("# of Wireshark\n")
+        (folder / "notes.txt").write_text("the user's own\n")
+        self.run_program("--part", "profile", "--uninstall", "--dry-run")
+        self.assertEqual(len(self.files()), 7)
+        self.run_program("--part", "profile", "--uninstall")
+        self.assertEqual([Path(name).name for name in self.files()], ["notes.txt"])
+
+    def test_without_the_profile(self):
+        shutil.rmtree(self.bin / "profile")
+        done = self.run_program("--part", "all", fails=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no profile/kdlens beside", done.stderr)
+        self.assertEqual(self.files(), set())
+
+    def test_wireshark_reads_the_profile(self):
+        """Columns, macros, and every filter of colours and buttons, by the tshark that is here."""
+        self.run_program("--part", "all")
+        capture = REPOSITORY / "pcaps/serial-session.pcapng"
+        shutil.copyfile(capture, self.bin / "session.pcapng")
+        (self.bin / "session.pcapng").chmod(0o644)
+        first = self.tshark_with_profile()[0]
+        self.assertRegex(first, "^ *1 .*target → debugger +KD .*Noise")
+        stopped = next(line for line in self.tshark_with_profile() if "-> Windows build" in line)
+        self.assertRegex(stopped, r"KD 4 0 0\.000500000 Get version")
+        self.assertEqual(len(self.tshark_with_profile("-Y", "${during:89}")), 15)
+        filters = re.findall(r"^@[^@]*@([^@]*)@", (PROFILE / "colorfilters").read_text(), re.M)
+        filters += re.findall(r'^"TRUE","[^"]*","([^"]*)"',
+                              (PROFILE / "dfilter_buttons").read_text(), re.M)
+        self.assertEqual(len(filters), 13 + 9)
+        for display_filter in filters:
+            self.tshark_with_profile("-Y", display_filter)
+
+    def tshark_with_profile(self, *arguments: str) -> list[str]:
+        settings = {"HOME": str(self.home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        done = subprocess.run(["tshark", "-C", "kdlens", "-n", "-r", self.bin / "session.pcapng",
+                               *arguments], env=settings, cwd=self.folder, capture_output=True,
+                              text=True, timeout=180, **user)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), arguments)
+        return done.stdout.splitlines()
+
     def test_the_build_tree_and_a_release_are_known(self):
         for place in ("../plugin", f"plugins/{self.version}"):
             folder = (self.bin / place).resolve()
@@ -226,6 +308,21 @@ class WithTshark(Install):
             self.assertIn("is no plugin", done.stderr)
         done = self.run_program("--plugin", self.program, fails=True)
         self.assertIn("is no plugin", done.stderr)
+
+    def test_plugins_for_windows(self):
+        """Exports say for which Wireshark, whatever the processor."""
+        if not shutil.which("clang") or not shutil.which("lld-link"):
+            self.skipTest("needs clang and lld-link (Debian packages clang, lld)")
+        source, library = self.bin / "plugin.c", self.bin / "plugin.dll"
+        source.write_text("__declspec(dllexport) const int plugin_want_major = 4;\n"
+                          "__declspec(dllexport) const int plugin_want_minor = 99;\n")
+        for processor in ("x86_64", "i686", "aarch64"):
+            subprocess.run(["clang", f"--target={processor}-pc-windows-msvc", "-c", source,
+                            "-o", source.with_suffix(".obj")], check=True, timeout=60)
+            subprocess.run(["lld-link", "/dll", "/noentry", "/nodefaultlib", f"/out:{library}",
+                            source.with_suffix(".obj")], check=True, timeout=60)
+            done = self.run_program("--plugin", library, fails=True)
+            self.assertIn("was built for Wireshark 4.99", done.stderr, processor)
 
     def test_a_damaged_plugin_does_no_harm(self):
         """Cut anywhere, and with any byte of its heads changed: an answer, and no crash."""
@@ -320,6 +417,21 @@ class Stranger(Install):
         self.assertEqual(len(self.files()), 4)
         self.run_program("--tshark", later, "--uninstall")
         self.assertEqual(self.files(), set())
+
+    def test_profile_for_all_users(self):
+        tshark = self.stand_in("4.6.9", NEW_FOLDERS)
+        self.run_program("--tshark", tshark, "--part", "profile", "--system")
+        self.assertEqual(self.files(), {f"system/share/profiles/kdlens/{file.name}"
+                                        for file in PROFILE.iterdir()})
+        self.run_program("--tshark", tshark, "--part", "profile", "--system", "--uninstall")
+        self.assertEqual(self.files(), set())
+        self.assertIn("system/share/profiles", self.folders())
+
+    def test_no_folder_for_profiles_of_all(self):
+        tshark = self.stand_in("4.6.9", NEW_FOLDERS.replace("Global configuration:", "Else:"))
+        done = self.run_program("--tshark", tshark, "--part", "profile", "--system", fails=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--personal", done.stderr)
 
     def test_a_plugin_for_another_version_is_refused(self):
         tshark = self.stand_in("4.9.1", NEW_FOLDERS)

@@ -498,6 +498,23 @@ class VirtualMachineBus(Wine):
         self.assertEqual(tap.interrupt(), 0)
         self.check_file({"debugger": b"first lost twice", "target": b"answer"})
 
+    def test_an_agent_without_frames(self):
+        """Its first byte tells; before it, frames are sent, as older agents want them."""
+        tap, debugger, guest = self.start()
+        debugger.send(b"framed")
+        guest.take(6)
+        up, down = b"0000" + noise(5000), noise(5000)
+        guest.bridge.send(up)
+        self.assertEqual(debugger.receive(len(up)), up)
+        tap.wait_said("the agent sends plain bytes")
+        debugger.send(down)
+        got = b""
+        while len(got) < len(down):
+            got += guest.bridge.receive(struct.unpack("<I", guest.bridge.receive(4))[0])
+        self.assertEqual(got, down)
+        self.assertEqual(tap.interrupt(), 0)
+        self.check_file({"debugger": b"framed" + down, "target": up})
+
     def test_an_agent_that_comes_again(self):
         tap, debugger, guest = self.start()
         for again in range(2, 4):
