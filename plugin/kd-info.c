@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 
+#include "kd-timeline.h"
 #include "registry.h"
 
 #define QUOTE_MAX 120
@@ -126,15 +127,9 @@ static void request_continue(struct line *line, const char *verb)
 
 static void request_continue2(struct line *line, const char *verb)
 {
-    const struct kd_arch_info *arch = kd_view_arch(line->view);
-    const kd_u32 *words = (const kd_u32 *)line->body;
-    bool arm = arch && arch->control_set == KD_LAYOUT_control_set_arm64;
+    enum kd_arch arch = (enum kd_arch)line->view->packet->arch;
 
-    if (arch && arch->control_set != KD_LAYOUT_control_set_amd64 &&
-        arch->control_set != KD_LAYOUT_control_set_x86 && !arm)
-        request_continue(line, verb);
-    else
-        request_continue(line, kd_get32(words[arm ? 2 : 1]) & 1 ? "Step" : verb);
+    request_continue(line, kd_timeline_is_step(arch, line->body, line->size) ? "Step" : verb);
 }
 
 static bool is_protocol32(const struct line *line)

@@ -8,11 +8,12 @@
  */
 #include "kd-message.h"
 
-#include <epan/expert.h>
 #include <inttypes.h>
 
+#include "kd-experts.h"
 #include "kd-image.h"
 #include "kd-info.h"
+#include "kd-mode.h"
 #include "registry.h"
 
 static int hf_text = -1;
@@ -34,24 +35,6 @@ static int hf_access_address = -1;
 static int hf_service = -1;
 static int hf_msr_value = -1;
 static int hf_context = -1;
-
-static expert_field ei_status = EI_INIT;
-static expert_field ei_short_read = EI_INIT;
-static expert_field ei_unknown_api = EI_INIT;
-static expert_field ei_length = EI_INIT;
-static expert_field ei_exception = EI_INIT;
-
-enum mode { MODE_UNKNOWN, MODE_64, MODE_WOW64, MODE_32, MODE_VIRTUAL_8086, MODE_REAL };
-
-static const value_string mode_names[] = {
-    {MODE_UNKNOWN, "unknown"},
-    {MODE_64, "64-bit"},
-    {MODE_WOW64, "WoW64 (32-bit code on a 64-bit system)"},
-    {MODE_32, "32-bit"},
-    {MODE_VIRTUAL_8086, "virtual 8086"},
-    {MODE_REAL, "real mode"},
-    {0, NULL},
-};
 
 /* One message on its way into the tree. */
 struct message {
@@ -79,7 +62,7 @@ static void too_short(const struct message *m, const char *what, unsigned needed
 {
     if (is_cut(m))
         return;
-    expert_add_info_format(m->view->pinfo, m->item, &ei_length,
+    expert_add_info_format(m->view->pinfo, m->item, kd_expert(KD_FINDING_LENGTH),
                            "%s needs %u bytes, the packet has %d", what, needed, m->size);
 }
 
@@ -124,51 +107,16 @@ static void show_text(const struct message *m, int hf, int offset, int length)
 /* --- State changes ------------------------------------------------------------------------------
  */
 
-static enum mode mode_of_amd64(uint16_t cs)
-{
-    switch (cs & ~3u) {
-    case 0x20:
-        return MODE_WOW64;
-    case 0:
-        return MODE_UNKNOWN;
-    default:
-        return MODE_64; /* kernel 0x10, user 0x33, and whatever a boot loader or UEFI chose */
-    }
-}
-
-static enum mode mode_of_x86(uint16_t cs, uint32_t eflags, uint16_t flags)
-{
-    if (eflags & 0x20000)
-        return MODE_VIRTUAL_8086;
-    if (!(flags & KD_REPORT_SEGMENTS_VALID))
-        return MODE_UNKNOWN;
-    return cs >= 0x100 ? MODE_REAL : MODE_32;
-}
-
 static void show_mode(const struct message *m, int offset)
 {
     int size = MIN(m->size - offset, 48);
-    const uint8_t *bytes;
-    enum mode mode = MODE_UNKNOWN;
+    enum kd_mode mode;
     proto_item *item;
 
     if (size < (int)sizeof(struct kd_control_report_amd64))
         return;
-    bytes = tvb_get_ptr(m->tvb, offset, size);
-    if (m->view->packet->arch == KD_ARCH_AMD64) {
-        const struct kd_control_report_amd64 *report =
-            (const struct kd_control_report_amd64 *)bytes;
-
-        if (kd_get16(report->report_flags) & KD_REPORT_SEGMENTS_VALID)
-            mode = mode_of_amd64(kd_get16(report->seg_cs));
-    } else if (m->view->packet->arch == KD_ARCH_X86) {
-        const struct kd_control_report_x86 *report = (const struct kd_control_report_x86 *)bytes;
-
-        mode = mode_of_x86(kd_get16(report->seg_cs), kd_get32(report->eflags),
-                           kd_get16(report->report_flags));
-    } else if (m->view->packet->arch == KD_ARCH_ARM64) {
-        mode = MODE_64;
-    }
+    mode = kd_mode_of_report((enum kd_arch)m->view->packet->arch, tvb_get_ptr(m->tvb, offset, size),
+                             (size_t)size);
     item = proto_tree_add_uint(m->tree, hf_mode, m->tvb, offset, size, mode);
     proto_item_set_generated(item);
 }
@@ -217,7 +165,6 @@ static void show_exception(const struct message *m, int offset, enum kd_layout_i
                       : (int)offsetof(struct kd_exception32, number_parameters);
     struct kd_show show = show_for(m, KD_FLOW_TO_DEBUGGER);
     uint32_t code, count;
-    const char *name;
 
     if (m->size < offset + (int)kd_layouts[layout].size) {
         too_short(m, "the exception", (unsigned)offset + (unsigned)kd_layouts[layout].size);
@@ -225,10 +172,6 @@ static void show_exception(const struct message *m, int offset, enum kd_layout_i
     }
     code = tvb_get_letohl(m->tvb, offset);
     count = tvb_get_letohl(m->tvb, offset + number);
-    name = kd_ntstatus_name(code);
-    if (code != KD_NT(STATUS_BREAKPOINT) && code != KD_NT(STATUS_SINGLE_STEP))
-        expert_add_info_format(m->view->pinfo, m->item, &ei_exception, "Exception 0x%08x%s%s", code,
-                               name ? " " : "", name ? name : "");
     if (!m->tree)
         return;
     show.elements = MIN(count, 15);
@@ -248,7 +191,7 @@ static void show_load_symbols(const struct message *m, int offset, int text,
     }
     length = tvb_get_letohl(m->tvb, offset);
     if (length > (uint32_t)MAX(m->size - text, 0) && !is_cut(m))
-        expert_add_info_format(m->view->pinfo, m->item, &ei_length,
+        expert_add_info_format(m->view->pinfo, m->item, kd_expert(KD_FINDING_LENGTH),
                                "PathNameLength is %u, the packet has %d bytes of path", length,
                                MAX(m->size - text, 0));
     if (!m->tree)
@@ -474,21 +417,6 @@ static bool has_msr_value(const struct message *m)
            (m->view->packet->api == KD_API_READ_MSR && reply);
 }
 
-/* Status of a reply, and whether it moved what was asked for. */
-static void check_reply(const struct message *m)
-{
-    const struct kd_packet *reply = m->view->packet;
-    const struct kd_packet *request = kd_packet_peer(reply);
-    const char *name = kd_ntstatus_name(reply->status);
-
-    if (reply->status >= 0x80000000u)
-        expert_add_info_format(m->view->pinfo, m->item, &ei_status, "The target answers 0x%08x%s%s",
-                               reply->status, name ? " " : "", name ? name : "");
-    else if (request && request->count && reply->count < request->count)
-        expert_add_info_format(m->view->pinfo, m->item, &ei_short_read, "%u of %u bytes were moved",
-                               reply->count, request->count);
-}
-
 /* Whether the union begins with an address of the target's memory. */
 static bool names_address(enum kd_layout_id layout)
 {
@@ -530,11 +458,6 @@ static void show_manipulate(const struct message *m)
         too_short(m, "STATE_MANIPULATE", (unsigned)data);
     kd_show_layout(m->tree, m->tvb, 0, m->size,
                    protocol32 ? KD_LAYOUT_manipulate_header32 : KD_LAYOUT_manipulate_header, &show);
-    if (!api)
-        expert_add_info_format(m->view->pinfo, m->item, &ei_unknown_api,
-                               "No request 0x%04x is known", m->view->packet->api);
-    if (m->view->packet->flow == KD_FLOW_TO_DEBUGGER)
-        check_reply(m);
     if (m->size < data || !m->tree)
         return;
     if (api)
@@ -562,7 +485,7 @@ static void show_debug_io(const struct message *m)
     if (prompt && show.direction == KD_DIR_REP)
         said = tvb_get_letohl(m->tvb, KD_DEBUG_IO_UNION + 4);
     if (said > (uint32_t)(m->size - text) && !is_cut(m))
-        expert_add_info_format(m->view->pinfo, m->item, &ei_length,
+        expert_add_info_format(m->view->pinfo, m->item, kd_expert(KD_FINDING_LENGTH),
                                "The length says %u bytes of text, the packet has %d", said,
                                m->size - text);
     if (!m->tree)
@@ -606,19 +529,11 @@ static void show_file_io(const struct message *m)
     struct kd_show show = show_for(m, KD_FLOW_TO_DEBUGGER);
     const struct kd_packet *packet = m->view->packet;
     enum kd_layout_id layout = file_layout(packet->api);
-    const char *name = kd_ntstatus_name(packet->status);
 
     if (m->size < (int)KD_FILE_IO_DATA) {
         too_short(m, "FILE_IO", KD_FILE_IO_DATA);
         return;
     }
-    if (packet->flow == KD_FLOW_TO_TARGET && packet->status >= 0x80000000u)
-        expert_add_info_format(m->view->pinfo, m->item, &ei_status,
-                               "The debugger answers 0x%08x%s%s", packet->status, name ? " " : "",
-                               name ? name : "");
-    if (layout == KD_LAYOUT_none)
-        expert_add_info_format(m->view->pinfo, m->item, &ei_unknown_api,
-                               "No file request 0x%04x is known", packet->api);
     if (!m->tree)
         return;
     kd_show_layout(m->tree, m->tvb, 0, m->size, KD_LAYOUT_file_io_header, &show);
@@ -712,7 +627,7 @@ static void register_fields(int proto)
          {"Symbol", "kd.symbol", FT_STRING, BASE_NONE, NULL, 0,
           "Module and offset of the address, from the load events seen before", HFILL}},
         {&hf_mode,
-         {"Mode", "kd.mode", FT_UINT8, BASE_DEC, VALS(mode_names), 0,
+         {"Mode", "kd.mode", FT_UINT8, BASE_DEC, VALS(kd_mode_names), 0,
           "Mode of the stopped code, from SegCs and EFlags of the control report", HFILL}},
         {&hf_access,
          {"Access", "kd.exception.access", FT_UINT32, BASE_DEC, NULL, 0,
@@ -739,20 +654,6 @@ static void register_fields(int proto)
 
 void kd_message_register(int proto)
 {
-    static ei_register_info ei[] = {
-        {&ei_status,
-         {"kd.expert.status", PI_RESPONSE_CODE, PI_NOTE, "The request failed", EXPFILL}},
-        {&ei_short_read,
-         {"kd.expert.short_read", PI_RESPONSE_CODE, PI_NOTE, "Fewer bytes than asked for",
-          EXPFILL}},
-        {&ei_unknown_api,
-         {"kd.expert.unknown_api", PI_UNDECODED, PI_WARN, "Unknown request", EXPFILL}},
-        {&ei_length, {"kd.expert.length", PI_PROTOCOL, PI_WARN, "Length does not fit", EXPFILL}},
-        {&ei_exception,
-         {"kd.expert.exception", PI_SEQUENCE, PI_NOTE, "The target raised an exception", EXPFILL}},
-    };
-
     register_fields(proto);
-    expert_register_field_array(expert_register_protocol(proto), ei, array_length(ei));
     kd_image_register(proto);
 }

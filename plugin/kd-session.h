@@ -12,8 +12,10 @@
 #define KDLENS_PLUGIN_KD_SESSION_H
 
 #include "compat.h"
+#include "kd-experts.h"
 #include "kd/describe.h"
 #include "kd/frame.h"
+#include "kd/observe.h"
 
 enum kd_packet_flags {
     KD_PKT_RETRANSMISSION =
@@ -75,16 +77,22 @@ struct kd_session;
 /* In file scope. kdnet: ids count in steps of 2 and carry no SYNC bit. */
 struct kd_session *kd_session_new(bool kdnet);
 
-/* First visit: a packet of kd_frame_scan or kd_frame_datagram; bytes starts with the header. flow
- * may be unknown. flags: IGNORED makes it described but change nothing, CUT says that less of the
- * payload follows than ByteCount promises. */
-struct kd_packet *kd_session_packet(struct kd_session *session, const packet_info *pinfo,
-                                    enum kd_flow flow, const struct kd_frame *frame,
-                                    const uint8_t *bytes, unsigned flags);
+/* First visit: a frame of kd_frame_scan or kd_frame_datagram; bytes starts with the header of a
+ * packet. flow may be unknown. flags: IGNORED makes it described but change nothing, CUT says that
+ * less of the payload follows than ByteCount promises. remarks: what is remarkable about it.
+ * Returns what its display needs, NULL for break-ins and noise. */
+struct kd_packet *kd_session_frame(struct kd_session *session, const packet_info *pinfo,
+                                   enum kd_flow flow, const struct kd_frame *frame,
+                                   const uint8_t *bytes, unsigned flags,
+                                   struct kd_remark **remarks);
 
 /* The module loaded at this address when the frame was captured, or null. */
 const struct kd_module *kd_session_module(const struct kd_session *session, uint64_t address,
                                           uint32_t frame);
+
+/* What else is told of each unit. */
+struct kd_timeline *kd_session_timeline(const struct kd_session *session);
+struct kd_objects *kd_session_objects(const struct kd_session *session);
 
 /* DebuggerDataList points here (0: not known). */
 uint64_t kd_session_data_block(const struct kd_session *session);

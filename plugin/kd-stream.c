@@ -34,6 +34,7 @@ static unsigned pref_max_payload = KD_PACKET_MAX_SIZE;
 static dissector_handle_t handle_stream;
 static dissector_handle_t handle_tcp;
 static dissector_handle_t handle_peer;
+static dissector_handle_t handle_carried;
 
 /* Bytes of one direction that wait for the rest of their packet. */
 struct carry {
@@ -67,7 +68,7 @@ struct plan {
 };
 
 /* One link: both directions of one COM port, pipe or connection. */
-struct stream {
+struct kd_stream {
     struct kd_session *session;
     struct carry carries[3]; /* by enum kd_flow */
     bool learned;            /* which end of a TCP connection is the target */
@@ -76,7 +77,7 @@ struct stream {
     bool after_noise[2]; /* TCP: by whether the target sent the segment */
 };
 
-static uint64_t interface_key(const packet_info *pinfo)
+uint64_t kd_interface_key(const packet_info *pinfo)
 {
     uint64_t key = 0;
 
@@ -87,12 +88,20 @@ static uint64_t interface_key(const packet_info *pinfo)
     return key;
 }
 
-static struct stream *find_stream(packet_info *pinfo)
+struct kd_stream *kd_stream_new(void)
+{
+    struct kd_stream *stream = wmem_new0(wmem_file_scope(), struct kd_stream);
+
+    stream->session = kd_session_new(false);
+    return stream;
+}
+
+static struct kd_stream *find_stream(packet_info *pinfo)
 {
     conversation_t *conversation = find_or_create_conversation(pinfo);
     wmem_map_t *streams = conversation_get_proto_data(conversation, proto_kd);
-    uint64_t key = interface_key(pinfo);
-    struct stream *stream;
+    uint64_t key = kd_interface_key(pinfo);
+    struct kd_stream *stream;
 
     if (!streams) {
         streams = wmem_map_new(wmem_file_scope(), wmem_int64_hash, g_int64_equal);
@@ -100,8 +109,7 @@ static struct stream *find_stream(packet_info *pinfo)
     }
     stream = wmem_map_lookup(streams, &key);
     if (!stream) {
-        stream = wmem_new0(wmem_file_scope(), struct stream);
-        stream->session = kd_session_new(false);
+        stream = kd_stream_new();
         wmem_map_insert(streams, wmem_memdup(wmem_file_scope(), &key, sizeof key), stream);
     }
     return stream;
@@ -138,7 +146,7 @@ static void carry_drop(struct carry *carry, size_t size)
 /* Collects the pieces of one record; they move to the plan when it is done. */
 struct planning {
     const packet_info *pinfo;
-    struct stream *stream;
+    struct kd_stream *stream;
     struct carry *carry;
     enum kd_flow flow;
     wmem_array_t *pieces;
@@ -252,7 +260,7 @@ static void plan_record(struct planning *p, const uint8_t *bytes, size_t size)
         carry_drop(carry, plan_bytes(p, carry->bytes, carry->size));
 }
 
-static struct plan *make_plan(tvbuff_t *tvb, packet_info *pinfo, struct stream *stream,
+static struct plan *make_plan(tvbuff_t *tvb, packet_info *pinfo, struct kd_stream *stream,
                               enum kd_flow flow)
 {
     struct plan *plan = wmem_new0(wmem_file_scope(), struct plan);
@@ -300,7 +308,9 @@ static void show_plan(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, const
     }
 }
 
-static int dissect_bytes(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, enum kd_flow flow)
+/* stream: null when the conversation and the interface tell it. */
+static int dissect_bytes(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
+                         struct kd_stream *stream, enum kd_flow flow)
 {
     uint32_t key = pinfo->curr_layer_num;
     struct plan *plan = p_get_proto_data(wmem_file_scope(), pinfo, proto_kd, key);
@@ -311,7 +321,7 @@ static int dissect_bytes(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, en
     if (!tvb_captured_length(tvb))
         return (int)tvb_reported_length(tvb);
     if (!plan) {
-        plan = make_plan(tvb, pinfo, find_stream(pinfo), flow);
+        plan = make_plan(tvb, pinfo, stream ? stream : find_stream(pinfo), flow);
         p_add_proto_data(wmem_file_scope(), pinfo, proto_kd, key, plan);
     }
     show_plan(tvb, pinfo, tree, plan);
@@ -324,7 +334,28 @@ static int dissect_stream(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, v
                         : pinfo->p2p_dir == P2P_DIR_RECV ? KD_FLOW_TO_DEBUGGER
                                                          : KD_FLOW_UNKNOWN;
 
-    return dissect_bytes(tvb, pinfo, tree, flow);
+    return dissect_bytes(tvb, pinfo, tree, NULL, flow);
+}
+
+/* A stream that another protocol carries, and which way these bytes of it go. */
+struct carried {
+    struct kd_stream *stream;
+    enum kd_flow flow;
+};
+
+static int dissect_carried(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data)
+{
+    const struct carried *carried = data;
+
+    return dissect_bytes(tvb, pinfo, tree, carried->stream, carried->flow);
+}
+
+void kd_stream_dissect(struct kd_stream *stream, tvbuff_t *tvb, packet_info *pinfo,
+                       proto_tree *tree, enum kd_flow flow)
+{
+    struct carried carried = {stream, flow};
+
+    call_dissector_with_data(handle_carried, tvb, pinfo, tree, &carried);
 }
 
 /* UDP of the older capture tool. The first port of the range is one that KDNET uses too. */
@@ -336,7 +367,7 @@ static int dissect_peer(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, voi
         (tvb_captured_length(tvb) >= sizeof magic && !tvb_memeql(tvb, 0, magic, sizeof magic)) ||
         (pinfo->srcport != PEER_PORT_TARGET && pinfo->destport != PEER_PORT_TARGET))
         return 0;
-    return dissect_bytes(tvb, pinfo, tree,
+    return dissect_bytes(tvb, pinfo, tree, NULL,
                          pinfo->destport == PEER_PORT_TARGET ? KD_FLOW_TO_TARGET
                                                              : KD_FLOW_TO_DEBUGGER);
 }
@@ -370,14 +401,14 @@ static unsigned *cursor_of(packet_info *pinfo)
     return cursor;
 }
 
-static bool from_target(const struct stream *stream, const packet_info *pinfo)
+static bool from_target(const struct kd_stream *stream, const packet_info *pinfo)
 {
     return pinfo->srcport == stream->target_port && addresses_equal(&pinfo->src, &stream->target);
 }
 
 /* TCP does not say which end is the debugger; the first packet that only one of them can send does.
  */
-static enum kd_flow learn_flow(struct stream *stream, const packet_info *pinfo,
+static enum kd_flow learn_flow(struct kd_stream *stream, const packet_info *pinfo,
                                const struct kd_frame *frame, const uint8_t *bytes)
 {
     const struct kd_packet_header *header = (const struct kd_packet_header *)bytes;
@@ -400,7 +431,7 @@ static enum kd_flow learn_flow(struct stream *stream, const packet_info *pinfo,
 
 /* Frames what lies at offset. Returns the bytes still missing, or 0 with the next unit in the list.
  * Later visits come here only for the beginning of a packet that a later frame completes. */
-static size_t find_unit(tvbuff_t *tvb, int offset, packet_info *pinfo, struct stream *stream,
+static size_t find_unit(tvbuff_t *tvb, int offset, packet_info *pinfo, struct kd_stream *stream,
                         wmem_array_t *units)
 {
     int size = tvb_captured_length_remaining(tvb, offset);
@@ -426,7 +457,7 @@ static size_t find_unit(tvbuff_t *tvb, int offset, packet_info *pinfo, struct st
 /* Shows the unit at offset and returns its size, or 0 when TCP has to come again with *missing more
  * bytes. */
 static size_t dissect_unit(tvbuff_t *tvb, int offset, packet_info *pinfo, proto_tree *tree,
-                           struct stream *stream, size_t *missing)
+                           struct kd_stream *stream, size_t *missing)
 {
     wmem_array_t *units = units_in(pinfo);
     unsigned *cursor = cursor_of(pinfo);
@@ -451,7 +482,7 @@ static size_t dissect_unit(tvbuff_t *tvb, int offset, packet_info *pinfo, proto_
 
 static int dissect_segment(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, void *data _U_)
 {
-    struct stream *stream = find_stream(pinfo);
+    struct kd_stream *stream = find_stream(pinfo);
     int size = (int)tvb_captured_length(tvb);
     int offset = 0;
 
@@ -568,6 +599,8 @@ void kd_stream_register(int proto)
     handle_stream = register_dissector("kd_stream", dissect_stream, proto);
     handle_tcp = register_dissector("kd_tcp", dissect_segment, proto);
     handle_peer = register_dissector("kd_udp", dissect_peer, proto);
+    /* Without a name, for no capture may name it: what it is handed is ours. */
+    handle_carried = create_dissector_handle(dissect_carried, proto);
     prefs_register_uint_preference(module, "max_payload", "Largest payload (bytes)",
                                    "A header with a larger ByteCount is not taken for a packet. KD "
                                    "over a COM port or pipe uses 4000; "

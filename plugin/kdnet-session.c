@@ -317,7 +317,8 @@ static void see_data(struct opening *o)
     if (o->record->session->number != newest)
         o->record->remarks |= KDNET_REMARK_OLD_KEY;
     check_direction(o);
-    check_sequence(o);
+    if (!(o->record->remarks & KDNET_REMARK_DIRECTION))
+        check_sequence(o);
     see_body(o);
 }
 
@@ -402,7 +403,9 @@ struct kdnet_record *kdnet_session_see_plain(packet_info *pinfo, const uint8_t *
     struct kd_frame frame;
     enum kd_flow flow;
 
-    if (size == sizeof(struct kd_kdnet_announce) || size == ANNOUNCE_SHORT) {
+    /* Between ends that have a session with a key, nothing else means anything. */
+    if ((size == sizeof(struct kd_kdnet_announce) || size == ANNOUNCE_SHORT) &&
+        !find_state(pinfo)->last) {
         record->content = KDNET_CONTENT_ANNOUNCE;
         record->session = keyless_session(find_state(pinfo));
         return record;

@@ -11,16 +11,15 @@
  */
 #include "packet-kd.h"
 
-#include <epan/expert.h>
-
 #include "kd-info.h"
 #include "kd-message.h"
 #include "kd-stream.h"
+#include "kd-tap.h"
+#include "kd-timeline.h"
 #include "kd/sender.h"
 #include "registry.h"
 
-#define NOISE_TEXT_MAX   200
-#define NOISE_TEXT_SHARE 90 /* per cent of printable bytes that make noise text */
+#define NOISE_TEXT_MAX 200
 
 static int proto_kd = -1;
 
@@ -48,20 +47,6 @@ static int hf_stop = -1;
 
 static int ett_kd = -1;
 
-static expert_field ei_checksum = EI_INIT;
-static expert_field ei_trailer = EI_INIT;
-static expert_field ei_noise = EI_INIT;
-static expert_field ei_lost = EI_INIT;
-static expert_field ei_desync = EI_INIT;
-static expert_field ei_duplicate = EI_INIT;
-static expert_field ei_resend = EI_INIT;
-static expert_field ei_reset = EI_INIT;
-static expert_field ei_unacknowledged = EI_INIT;
-static expert_field ei_unanswered = EI_INIT;
-static expert_field ei_stray_ack = EI_INIT;
-static expert_field ei_breakin = EI_INIT;
-static expert_field ei_truncated = EI_INIT;
-
 static const value_string direction_names[] = {
     {KD_FLOW_UNKNOWN, "unknown"},
     {KD_FLOW_TO_TARGET, "debugger to target"},
@@ -85,6 +70,23 @@ void kd_set_ends(packet_info *pinfo, enum kd_flow flow)
                 to_target ? debugger : target);
     set_address(&pinfo->dst, AT_STRINGZ, to_target ? sizeof target : sizeof debugger,
                 to_target ? target : debugger);
+    /* Flow graphs know two kinds of addresses. */
+    copy_address_shallow(&pinfo->net_src, &pinfo->src);
+    copy_address_shallow(&pinfo->net_dst, &pinfo->dst);
+}
+
+/* What others than the session find out about a unit. */
+static void see_unit(struct kd_session *session, const packet_info *pinfo, struct kd_unit *unit,
+                     const uint8_t *bytes)
+{
+    const uint8_t *payload = unit->packet ? bytes + KD_HEADER_SIZE : NULL;
+    size_t size = unit->packet ? unit->frame.payload : 0;
+
+    kd_timeline_see(kd_session_timeline(session), pinfo, unit->packet, payload, size,
+                    &unit->moment);
+    if (unit->packet && !kd_is_control(unit->packet->type))
+        kd_objects_see(kd_session_objects(session), session, unit->packet, payload, size,
+                       &unit->part);
 }
 
 struct kd_unit *kd_unit_new(struct kd_session *session, const packet_info *pinfo,
@@ -101,8 +103,8 @@ struct kd_unit *kd_unit_new(struct kd_session *session, const packet_info *pinfo
         flow =
             kd_packet_flow(kd_get16(header->packet_type), bytes + KD_HEADER_SIZE, frame->payload);
     unit->flow = flow;
-    if (frame->kind == KD_FRAME_PACKET)
-        unit->packet = kd_session_packet(session, pinfo, flow, frame, bytes, flags);
+    unit->packet = kd_session_frame(session, pinfo, flow, frame, bytes, flags, &unit->remarks);
+    see_unit(session, pinfo, unit, bytes);
     return unit;
 }
 
@@ -176,65 +178,38 @@ static void show_links(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
     show_peer(tvb, tree, packet);
 }
 
-static void expert_control(packet_info *pinfo, proto_item *item, const struct kd_packet *packet)
-{
-    if (packet->type == KD_PACKET_RESET)
-        expert_add_info(pinfo, item, &ei_reset);
-    else if (packet->type == KD_PACKET_RESEND)
-        expert_add_info(pinfo, item, &ei_resend);
-    else if (packet->flags & KD_PKT_STRAY_ACK)
-        expert_add_info(pinfo, item, &ei_stray_ack);
-}
-
 /* What only the rest of the capture could tell: known on every visit but the first. */
 static void expert_hindsight(packet_info *pinfo, proto_item *item, const struct kd_packet *packet)
 {
     const struct kd_api_info *api = kd_api_find(packet->api);
     bool repeated = packet->flags & (KD_PKT_RETRANSMISSION | KD_PKT_REPEATED);
 
-    if (!PINFO_FD_VISITED(pinfo) || repeated || (packet->flags & KD_PKT_IGNORED))
+    if (!PINFO_FD_VISITED(pinfo) || repeated || (packet->flags & KD_PKT_IGNORED) ||
+        kd_is_control(packet->type))
         return;
     if (!packet->ack_frame)
-        expert_add_info(pinfo, item, &ei_unacknowledged);
+        kd_expert_add(pinfo, item, KD_FINDING_UNACKNOWLEDGED);
     if (packet->type == KD_PACKET_STATE_MANIPULATE && packet->flow == KD_FLOW_TO_TARGET &&
         !kd_packet_peer(packet) && api && api->answer == KD_ANSWER_REPLY)
-        expert_add_info(pinfo, item, &ei_unanswered);
+        kd_expert_add(pinfo, item, KD_FINDING_UNANSWERED);
 }
 
-static void expert_link(packet_info *pinfo, proto_item *item, const struct kd_unit *unit)
+/* Later visits know whether the ACK or reply came after all. */
+static bool still_holds(const packet_info *pinfo, const struct kd_packet *packet,
+                        enum kd_finding finding)
 {
-    const struct kd_packet *packet = unit->packet;
+    if (finding == KD_FINDING_UNACKNOWLEDGED)
+        return lacks_ack(pinfo, packet);
+    return finding != KD_FINDING_UNANSWERED || lacks_reply(pinfo, packet);
+}
 
-    if (unit->frame.flags & KD_FRAME_BAD_CHECKSUM)
-        expert_add_info_format(pinfo, item, &ei_checksum,
-                               "Wrong checksum: the payload's sum is 0x%08x", unit->frame.checksum);
-    if (packet->flags & KD_PKT_CUT)
-        expert_add_info(pinfo, item, &ei_truncated);
-    if (unit->frame.flags & KD_FRAME_NO_TRAILER)
-        expert_add_info(pinfo, item, &ei_trailer);
-    if (kd_is_control(packet->type)) {
-        expert_control(pinfo, item, packet);
-        return;
-    }
-    if (packet->flags & KD_PKT_RETRANSMISSION)
-        expert_add_info_format(pinfo, item, &ei_duplicate,
-                               "Retransmission of the packet in frame %u", packet->original->frame);
-    else if (packet->flags & KD_PKT_REPEATED)
-        expert_add_info_format(pinfo, item, &ei_duplicate,
-                               "The unanswered request of frame %u again, as a new packet",
-                               packet->original->frame);
-    if (packet->flags & KD_PKT_DESYNC)
-        expert_add_info_format(pinfo, item, &ei_desync, "PacketId is 0x%08x, 0x%08x would follow",
-                               packet->id, packet->expected_id);
-    if (lacks_ack(pinfo, packet))
-        expert_add_info_format(pinfo, item, &ei_unacknowledged,
-                               "The packet in frame %u was not acknowledged before this one",
-                               packet->unacknowledged->frame);
-    if (lacks_reply(pinfo, packet))
-        expert_add_info_format(pinfo, item, &ei_unanswered,
-                               "The request in frame %u was not answered before this one",
-                               packet->unanswered->frame);
-    expert_hindsight(pinfo, item, packet);
+static void expert_unit(packet_info *pinfo, proto_item *item, const struct kd_unit *unit)
+{
+    for (const struct kd_remark *remark = unit->remarks; remark; remark = remark->next)
+        if (!unit->packet || still_holds(pinfo, unit->packet, remark->finding))
+            expert_add_info_format(pinfo, item, kd_expert(remark->finding), "%s", remark->text);
+    if (unit->packet)
+        expert_hindsight(pinfo, item, unit->packet);
 }
 
 static void show_header(tvbuff_t *tvb, proto_tree *tree, const struct kd_unit *unit)
@@ -253,6 +228,16 @@ static void show_header(tvbuff_t *tvb, proto_tree *tree, const struct kd_unit *u
         item = proto_tree_add_uint(tree, hf_expected_id, tvb, 8, 4, unit->packet->expected_id);
         proto_item_set_generated(item);
     }
+}
+
+/* Where the unit stands: its connection, ends and time. */
+static void show_place(tvbuff_t *tvb, const packet_info *pinfo, proto_tree *tree,
+                       const struct kd_unit *unit)
+{
+    kd_ends_show(tvb, pinfo, tree);
+    kd_moment_show(tvb, tree, &unit->moment);
+    if (unit->packet)
+        kd_srt_show(tvb, tree, unit->packet);
 }
 
 static void show_packet(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
@@ -276,10 +261,11 @@ static void show_packet(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
     if (proto_field_is_referenced(tree, proto_kd)) {
         proto_item_append_text(item, ", %s", info);
         subtree = proto_item_add_subtree(item, ett_kd);
+        show_place(tvb, pinfo, subtree, unit);
         show_header(tvb, subtree, unit);
         show_links(tvb, pinfo, subtree, unit->packet);
     }
-    expert_link(pinfo, item, unit);
+    expert_unit(pinfo, item, unit);
     if (damaged)
         proto_tree_add_item(subtree, hf_payload, tvb, KD_HEADER_SIZE, payload, ENC_NA);
     else if (payload)
@@ -288,23 +274,13 @@ static void show_packet(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
         proto_tree_add_item(subtree, hf_trailer, tvb, (int)KD_HEADER_SIZE + payload, 1, ENC_NA);
 }
 
-static bool is_text(const uint8_t *bytes, int size)
-{
-    int printable = 0;
-
-    for (int i = 0; i < size; i++)
-        printable +=
-            g_ascii_isprint((char)bytes[i]) || g_ascii_isspace((char)bytes[i]) || bytes[i] == 0x1b;
-    return size >= 4 && printable >= size * NOISE_TEXT_SHARE / 100;
-}
-
 static void show_noise(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
                        const struct kd_unit *unit)
 {
     int size = (int)tvb_captured_length(tvb);
     const uint8_t *bytes = tvb_get_ptr(tvb, 0, size);
     bool lost = unit->frame.flags & KD_FRAME_TRUNCATED;
-    const char *text = !lost && is_text(bytes, size)
+    const char *text = !lost && kd_is_text(bytes, (size_t)size)
                            ? kd_info_quote(pinfo->pool, bytes, (size_t)size, NOISE_TEXT_MAX)
                            : NULL;
     proto_item *item;
@@ -318,18 +294,15 @@ static void show_noise(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
     proto_item_append_text(item, ", %s", lost ? "damaged packet" : "noise");
     tree = proto_item_add_subtree(item, ett_kd);
     proto_item_set_generated(proto_tree_add_uint(tree, hf_direction, tvb, 0, 0, unit->flow));
+    show_place(tvb, pinfo, tree, unit);
     proto_tree_add_item(tree, hf_noise, tvb, 0, -1, ENC_NA);
     if (text)
         proto_tree_add_string(tree, hf_noise_text, tvb, 0, size, text);
-    if (lost)
-        expert_add_info(pinfo, item, &ei_lost);
-    else
-        expert_add_info_format(pinfo, item, &ei_noise, "%d byte%s no KD packet%s%s%s", size,
-                               size == 1 ? " that is" : "s that are", text ? ": \"" : "",
-                               text ? text : "", text ? "\"" : "");
+    expert_unit(pinfo, item, unit);
 }
 
-static void show_breakin(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree)
+static void show_breakin(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
+                         const struct kd_unit *unit)
 {
     proto_item *item = proto_tree_add_item(tree, proto_kd, tvb, 0, -1, ENC_NA);
 
@@ -337,8 +310,9 @@ static void show_breakin(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree)
     proto_item_append_text(item, ", Break-in");
     tree = proto_item_add_subtree(item, ett_kd);
     proto_item_set_generated(proto_tree_add_uint(tree, hf_direction, tvb, 0, 0, KD_FLOW_TO_TARGET));
+    show_place(tvb, pinfo, tree, unit);
     proto_tree_add_item(tree, hf_breakin, tvb, 0, 1, ENC_NA);
-    expert_add_info(pinfo, item, &ei_breakin);
+    expert_unit(pinfo, item, unit);
 }
 
 void kd_unit_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
@@ -351,12 +325,13 @@ void kd_unit_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree,
         show_packet(tvb, pinfo, tree, session, unit);
         break;
     case KD_FRAME_BREAKIN:
-        show_breakin(tvb, pinfo, tree);
+        show_breakin(tvb, pinfo, tree, unit);
         break;
     default:
         show_noise(tvb, pinfo, tree, unit);
         break;
     }
+    kd_tap_unit(tvb, pinfo, session, unit);
 }
 
 void kd_fragment_show(tvbuff_t *tvb, packet_info *pinfo, proto_tree *tree, enum kd_flow flow,
@@ -435,41 +410,14 @@ static void register_fields(void)
     proto_register_field_array(proto_kd, hf, array_length(hf));
 }
 
-static void register_experts(void)
+static void register_statistics(void)
 {
-    static ei_register_info ei[] = {
-        {&ei_checksum, {"kd.expert.checksum", PI_CHECKSUM, PI_ERROR, "Wrong checksum", EXPFILL}},
-        {&ei_trailer,
-         {"kd.expert.trailer", PI_PROTOCOL, PI_WARN, "The trailer 0xAA is missing", EXPFILL}},
-        {&ei_noise,
-         {"kd.expert.noise", PI_UNDECODED, PI_NOTE, "Bytes that are no KD packet", EXPFILL}},
-        {&ei_lost,
-         {"kd.expert.lost_bytes", PI_PROTOCOL, PI_WARN, "A packet that lost bytes on the line",
-          EXPFILL}},
-        {&ei_desync, {"kd.expert.desync", PI_SEQUENCE, PI_WARN, "PacketId out of step", EXPFILL}},
-        {&ei_duplicate,
-         {"kd.expert.duplicate", PI_SEQUENCE, PI_NOTE, "The packet was sent before", EXPFILL}},
-        {&ei_resend,
-         {"kd.expert.resend", PI_SEQUENCE, PI_NOTE, "RESEND: the last packet did not arrive whole",
-          EXPFILL}},
-        {&ei_reset,
-         {"kd.expert.reset", PI_SEQUENCE, PI_NOTE, "RESET: both sides begin with fresh ids",
-          EXPFILL}},
-        {&ei_unacknowledged,
-         {"kd.expert.unacknowledged", PI_SEQUENCE, PI_NOTE, "Never acknowledged", EXPFILL}},
-        {&ei_unanswered, {"kd.expert.unanswered", PI_SEQUENCE, PI_WARN, "Never answered", EXPFILL}},
-        {&ei_stray_ack,
-         {"kd.expert.stray_ack", PI_SEQUENCE, PI_NOTE, "Acknowledges no packet that was captured",
-          EXPFILL}},
-        {&ei_truncated,
-         {"kd.expert.truncated", PI_UNDECODED, PI_NOTE,
-          "The capture holds only the beginning of the packet (snap length)", EXPFILL}},
-        {&ei_breakin,
-         {"kd.expert.breakin", PI_SEQUENCE, PI_CHAT, "The debugger asks the target to stop",
-          EXPFILL}},
-    };
-
-    expert_register_field_array(expert_register_protocol(proto_kd), ei, array_length(ei));
+    kd_tap_register(kd_export_register(proto_kd));
+    kd_srt_register(proto_kd);
+    kd_stops_register();
+    kd_prints_register();
+    kd_ends_register(proto_kd);
+    kd_follow_register(proto_kd);
 }
 
 void proto_register_kd(void)
@@ -478,13 +426,15 @@ void proto_register_kd(void)
 
     proto_kd = proto_register_protocol("Windows Kernel Debugger protocol", "KD", "kd");
     register_fields();
-    register_experts();
     proto_register_subtree_array(ett, array_length(ett));
     kd_message_register(proto_kd);
     kd_stream_register(proto_kd);
+    kd_timeline_register(proto_kd);
+    register_statistics();
 }
 
 void proto_reg_handoff_kd(void)
 {
     kd_stream_handoff();
+    kd_tree_register();
 }

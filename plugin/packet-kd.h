@@ -5,13 +5,18 @@
 #ifndef KDLENS_PLUGIN_PACKET_KD_H
 #define KDLENS_PLUGIN_PACKET_KD_H
 
+#include "kd-objects.h"
 #include "kd-session.h"
+#include "kd-timeline.h"
 
 /* A frame of kd/frame.h, as the first visit found it. In file scope. */
 struct kd_unit {
     struct kd_frame frame;
     enum kd_flow flow;
     struct kd_packet *packet; /* null for break-ins and noise */
+    struct kd_moment moment;
+    struct kd_part part;
+    struct kd_remark *remarks;
 };
 
 void proto_register_kd(void);

@@ -16,11 +16,12 @@
 #include "packet-kdnet.h"
 
 #include <epan/conversation.h>
-#include <epan/expert.h>
 #include <epan/proto_data.h>
 #include <epan/to_str.h>
 #include <inttypes.h>
 
+#include "analysis/findings.h"
+#include "kd-experts.h"
 #include "kdnet-session.h"
 #include "registry.h"
 
@@ -46,23 +47,6 @@ static int hf_replay = -1;
 
 static int ett_kdnet = -1;
 
-static expert_field ei_bad_datagram = EI_INIT;
-static expert_field ei_version = EI_INIT;
-static expert_field ei_flags = EI_INIT;
-static expert_field ei_no_key = EI_INIT;
-static expert_field ei_wrong_key = EI_INIT;
-static expert_field ei_hmac = EI_INIT;
-static expert_field ei_no_session_key = EI_INIT;
-static expert_field ei_old_key = EI_INIT;
-static expert_field ei_replay = EI_INIT;
-static expert_field ei_gap = EI_INIT;
-static expert_field ei_direction = EI_INIT;
-static expert_field ei_restart = EI_INIT;
-static expert_field ei_pad = EI_INIT;
-static expert_field ei_body = EI_INIT;
-static expert_field ei_cut = EI_INIT;
-static expert_field ei_unanswered = EI_INIT;
-
 /* One datagram on its way to columns and tree. */
 struct showing {
     packet_info *pinfo;
@@ -77,80 +61,75 @@ struct showing {
 /* --- Verdicts ------------------------------------------------------------------------------------
  */
 
-static void expert_sealed(const struct showing *s)
+static uint64_t bit(bool holds, enum kd_finding finding)
 {
-    const struct kdnet_record *record = s->record;
-
-    if (record->content != KDNET_CONTENT_SEALED)
-        return;
-    if (record->remarks & KDNET_REMARK_CUT) {
-        expert_add_info(s->pinfo, s->item, &ei_cut);
-        return;
-    }
-    if (record->remarks & KDNET_REMARK_NO_KEY)
-        expert_add_info(s->pinfo, s->item, &ei_no_key);
-    else if (record->remarks & KDNET_REMARK_NO_SESSION)
-        expert_add_info(s->pinfo, s->item, &ei_no_session_key);
-    else if (s->datagram->control || s->datagram->v1)
-        expert_add_info_format(s->pinfo, s->item, &ei_wrong_key,
-                               "Wrong key: the tag fits none of the %u keys tried", record->tried);
-    else
-        expert_add_info_format(s->pinfo, s->item, &ei_hmac,
-                               "The tag fits none of the %u session keys tried", record->tried);
+    return (uint64_t)holds << finding;
 }
 
-static void expert_datagram(const struct showing *s)
+static uint64_t findings_sealed(const struct showing *s)
+{
+    unsigned remarks = s->record->remarks;
+
+    /* What the head alone lets WinDbg refuse needs no key. */
+    if (s->record->content != KDNET_CONTENT_SEALED || s->datagram->kind == KDNET_KIND_VERSION ||
+        s->datagram->kind == KDNET_KIND_FLAGS || s->datagram->kind == KDNET_KIND_LENGTH)
+        return 0;
+    if (remarks & KDNET_REMARK_CUT)
+        return bit(true, KD_FINDING_NET_TRUNCATED);
+    if (remarks & KDNET_REMARK_NO_KEY)
+        return bit(true, KD_FINDING_NET_NO_KEY);
+    if (remarks & KDNET_REMARK_NO_SESSION)
+        return bit(true, KD_FINDING_NET_NO_SESSION);
+    if (s->datagram->control || s->datagram->v1)
+        return bit(true, KD_FINDING_NET_WRONG_KEY);
+    return bit(true, KD_FINDING_NET_HMAC);
+}
+
+static uint64_t findings_datagram(const struct showing *s)
 {
     if (s->record->remarks & KDNET_REMARK_CUT)
-        return;
+        return 0;
     switch (s->datagram->kind) {
     case KDNET_KIND_VERSION:
-        expert_add_info_format(s->pinfo, s->item, &ei_version,
-                               "Version %u: WinDbg refuses it (it speaks 1 to 5)",
-                               s->datagram->version);
-        break;
+        return bit(true, KD_FINDING_NET_VERSION);
     case KDNET_KIND_LENGTH:
-        expert_add_info_format(s->pinfo, s->item, &ei_bad_datagram,
-                               "%zu bytes: no KDNET datagram has this length", s->datagram->size);
-        break;
+        return bit(true, KD_FINDING_NET_BAD_DATAGRAM);
     case KDNET_KIND_FLAGS:
-        expert_add_info_format(s->pinfo, s->item, &ei_flags, "Header bits 0x%02x are not defined",
-                               s->datagram->unknown_flags);
-        break;
+        return bit(true, KD_FINDING_NET_FLAGS);
     case KDNET_KIND_OTHER:
-        if (s->record->content == KDNET_CONTENT_JUNK)
-            expert_add_info_format(s->pinfo, s->item, &ei_bad_datagram,
-                                   "%zu bytes that are neither KDNET nor KD", s->datagram->size);
-        break;
+        return bit(s->record->content == KDNET_CONTENT_JUNK, KD_FINDING_NET_BAD_DATAGRAM);
     default:
-        break;
+        return 0;
     }
 }
 
-static void expert_remarks(const struct showing *s)
+static uint64_t findings_remarks(const struct kdnet_record *record)
 {
-    const struct kdnet_record *record = s->record;
+    unsigned remarks = record->remarks;
 
-    if (record->remarks & KDNET_REMARK_REPLAY)
-        expert_add_info_format(s->pinfo, s->item, &ei_replay,
-                               "Sequence %" PRIu64
-                               " is not above the highest seen: the receiver drops it",
-                               record->sequence);
-    if (record->missing)
-        expert_add_info_format(s->pinfo, s->item, &ei_gap, "%u datagram(s) missing before this one",
-                               record->missing);
-    if (record->remarks & KDNET_REMARK_OLD_KEY)
-        expert_add_info_format(s->pinfo, s->item, &ei_old_key,
-                               "Sealed with the key of session %u, not the latest",
-                               record->session->number);
-    if (record->remarks & KDNET_REMARK_DIRECTION)
-        expert_add_info(s->pinfo, s->item, &ei_direction);
-    if (record->remarks & KDNET_REMARK_RESTART)
-        expert_add_info(s->pinfo, s->item, &ei_restart);
-    if (record->remarks & KDNET_REMARK_BAD_PAD)
-        expert_add_info(s->pinfo, s->item, &ei_pad);
-    if (record->content == KDNET_CONTENT_OTHER)
-        expert_add_info(s->pinfo, s->item, &ei_body);
+    return bit(remarks & KDNET_REMARK_REPLAY, KD_FINDING_NET_REPLAY) |
+           bit(record->missing, KD_FINDING_NET_GAP) |
+           bit(remarks & KDNET_REMARK_OLD_KEY, KD_FINDING_NET_OLD_KEY) |
+           bit(remarks & KDNET_REMARK_DIRECTION, KD_FINDING_NET_DIRECTION) |
+           bit(remarks & KDNET_REMARK_RESTART, KD_FINDING_NET_RESTART) |
+           bit(remarks & KDNET_REMARK_BAD_PAD, KD_FINDING_NET_PAD) |
+           bit(record->content == KDNET_CONTENT_OTHER, KD_FINDING_NET_BODY);
+}
+
+static void expert_all(const struct showing *s)
+{
+    uint64_t findings = findings_sealed(s) | findings_datagram(s) | findings_remarks(s->record);
+    const struct kda_net_facts facts = {.version = s->datagram->version,
+                                        .sequence = s->record->sequence,
+                                        .missing = s->record->missing,
+                                        .size = s->datagram->size,
+                                        .magic = s->datagram->kind != KDNET_KIND_OTHER};
+    char text[KDA_FINDING_TEXT_SIZE];
+
+    for (unsigned i = 0; findings >> i; i++)
+        if (findings >> i & 1)
+            expert_add_info_format(s->pinfo, s->item, kd_expert((enum kd_finding)i), "%s",
+                                   kda_net_finding_text((enum kd_finding)i, &facts, text));
 }
 
 /* --- Tree ----------------------------------------------------------------------------------------
@@ -307,8 +286,8 @@ static void show_kd(const struct showing *s, tvbuff_t *body)
     if (s->record->remarks & KDNET_REMARK_REPLAY)
         col_append_str(s->pinfo->cinfo, COL_INFO, " [replay, dropped]");
     if (size > used)
-        expert_add_info_format(s->pinfo, s->item, &ei_body, "%d bytes behind the KD packet",
-                               size - used);
+        expert_add_info_format(s->pinfo, s->item, kd_expert(KD_FINDING_NET_BODY),
+                               "%d bytes behind the KD packet", size - used);
 }
 
 static void show_body(const struct showing *s, tvbuff_t *body)
@@ -394,12 +373,10 @@ static void show_datagram(struct showing *s)
             show_header(s);
         show_session(s);
     }
-    expert_datagram(s);
-    expert_sealed(s);
-    expert_remarks(s);
+    expert_all(s);
     if (PINFO_FD_VISITED(s->pinfo) && s->record->content == KDNET_CONTENT_POKE &&
         !s->record->response)
-        expert_add_info(s->pinfo, s->item, &ei_unanswered);
+        kd_expert_add(s->pinfo, s->item, KD_FINDING_NET_UNANSWERED);
     if (s->record->cipher)
         show_opened(s);
     else if (s->record->content == KDNET_CONTENT_PLAIN)
@@ -543,67 +520,17 @@ static void register_fields(void)
     proto_register_field_array(proto_kdnet, hf, array_length(hf));
 }
 
-static void register_experts(void)
-{
-    static ei_register_info ei[] = {
-        {&ei_bad_datagram,
-         {"kdnet.expert.bad_datagram", PI_PROTOCOL, PI_WARN, "Not a KDNET datagram", EXPFILL}},
-        {&ei_version,
-         {"kdnet.expert.version", PI_PROTOCOL, PI_WARN, "Version that WinDbg refuses", EXPFILL}},
-        {&ei_flags, {"kdnet.expert.flags", PI_PROTOCOL, PI_WARN, "Undefined header bits", EXPFILL}},
-        {&ei_no_key,
-         {"kdnet.expert.no_key", PI_DECRYPTION, PI_NOTE,
-          "No key: give it in the preference kdnet.key (Edit > Preferences > Protocols > KDNET)",
-          EXPFILL}},
-        {&ei_wrong_key, {"kdnet.expert.wrong_key", PI_DECRYPTION, PI_WARN, "Wrong key", EXPFILL}},
-        {&ei_hmac,
-         {"kdnet.expert.hmac", PI_DECRYPTION, PI_WARN,
-          "The tag is wrong: damaged, or of a session that was not captured", EXPFILL}},
-        {&ei_no_session_key,
-         {"kdnet.expert.no_session_key", PI_DECRYPTION, PI_NOTE,
-          "Session key unknown: the key exchange is not in this capture", EXPFILL}},
-        {&ei_old_key,
-         {"kdnet.expert.old_key", PI_SEQUENCE, PI_NOTE, "Data of an earlier session", EXPFILL}},
-        {&ei_replay,
-         {"kdnet.expert.replay", PI_SEQUENCE, PI_NOTE,
-          "Duplicate or late datagram: the receiver drops it", EXPFILL}},
-        {&ei_gap,
-         {"kdnet.expert.gap", PI_SEQUENCE, PI_NOTE, "Datagrams are missing before this one",
-          EXPFILL}},
-        {&ei_direction,
-         {"kdnet.expert.direction", PI_PROTOCOL, PI_WARN,
-          "The sealed direction contradicts the addresses: the receiver drops it", EXPFILL}},
-        {&ei_restart,
-         {"kdnet.expert.restart", PI_SEQUENCE, PI_NOTE, "The target restarted since its last poke",
-          EXPFILL}},
-        {&ei_pad,
-         {"kdnet.expert.pad", PI_PROTOCOL, PI_WARN, "Impossible pad length: the receiver drops it",
-          EXPFILL}},
-        {&ei_body,
-         {"kdnet.expert.body", PI_PROTOCOL, PI_WARN, "The body is not one KD packet", EXPFILL}},
-        {&ei_cut,
-         {"kdnet.expert.truncated", PI_UNDECODED, PI_NOTE,
-          "The capture holds only a part of the datagram (snap length), so it cannot be opened",
-          EXPFILL}},
-        {&ei_unanswered,
-         {"kdnet.expert.unanswered", PI_SEQUENCE, PI_CHAT, "A poke without a response", EXPFILL}},
-    };
-
-    expert_register_field_array(expert_register_protocol(proto_kdnet), ei, array_length(ei));
-}
-
 void proto_register_kdnet(void)
 {
     static int *ett[] = {&ett_kdnet};
 
     proto_kdnet = proto_register_protocol("Windows Kernel Debugger over UDP", "KDNET", "kdnet");
     register_fields();
-    register_experts();
+    kd_experts_register(kd_proto(), proto_kdnet);
     proto_register_subtree_array(ett, array_length(ett));
     handle_kdnet = register_dissector("kdnet", dissect_kdnet, proto_kdnet);
     kdnet_keys_register(prefs_register_protocol(proto_kdnet, NULL));
     kdnet_session_register(proto_kdnet);
-    kd_registry_register(kd_proto(), proto_kdnet);
 }
 
 void proto_reg_handoff_kdnet(void)

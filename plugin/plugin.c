@@ -14,6 +14,8 @@
 
 #include "packet-kd.h"
 #include "packet-kdnet.h"
+#include "packet-vmbus.h"
+#include "registry.h"
 
 WS_DLL_PUBLIC_DEF const char plugin_version[] = VERSION;
 WS_DLL_PUBLIC_DEF const int plugin_want_major = WIRESHARK_VERSION_MAJOR;
@@ -42,11 +44,17 @@ static bool name_is_free(const char *name)
 
 static void register_protocols(void)
 {
-    registered = name_is_free("kd") && name_is_free("kdnet");
+    registered = name_is_free("kd") && name_is_free("kdnet") && name_is_free("vmbus");
     if (!registered)
         return;
     proto_register_kd();
     proto_register_kdnet();
+    proto_register_vmbus();
+    kd_registry_register(&(struct kd_registry_protocols){
+        .kd = proto_get_id_by_filter_name("kd"),
+        .kdnet = proto_get_id_by_filter_name("kdnet"),
+        .vmbus = proto_get_id_by_filter_name("vmbus"),
+    });
 }
 
 static void hand_off(void)

@@ -71,6 +71,8 @@ static enum ftenum field_type(const struct kd_field *field)
         return FT_STRING;
     case KD_FORMAT_IPV6:
         return FT_IPv6;
+    case KD_FORMAT_GUID:
+        return FT_GUID;
     }
     switch (field->type) {
     case KD_TYPE_u8:
@@ -124,9 +126,11 @@ static void set_names(hf_register_info *info, const struct kd_field *field)
     }
 }
 
-static int proto_of(const char *filter, int proto_kd, int proto_kdnet)
+static int proto_of(const char *filter, const struct kd_registry_protocols *protocols)
 {
-    return g_str_has_prefix(filter, "kdnet.") ? proto_kdnet : proto_kd;
+    return g_str_has_prefix(filter, "kdnet.")   ? protocols->kdnet
+           : g_str_has_prefix(filter, "vmbus.") ? protocols->vmbus
+                                                : protocols->kd;
 }
 
 static void register_one(int proto, int *hf, const char *label, const char *filter,
@@ -170,14 +174,14 @@ static void register_flags(int proto, struct shown_field *shown, const struct kd
                      set->labels[i].value);
 }
 
-static void register_layout(unsigned id, int proto_kd, int proto_kdnet)
+static void register_layout(unsigned id, const struct kd_registry_protocols *protocols)
 {
     const struct kd_layout *layout = &kd_layouts[id];
 
     fields[id] = g_new0(struct shown_field, layout->count + 1);
     for (size_t i = 0; i < layout->count; i++) {
         const struct kd_field *field = &layout->fields[i];
-        int proto = proto_of(field->filter, proto_kd, proto_kdnet);
+        int proto = proto_of(field->filter, protocols);
 
         register_one(proto, &fields[id][i].hf, field->label, field->filter, field_type(field),
                      field_display(field), field, 0);
@@ -186,7 +190,7 @@ static void register_layout(unsigned id, int proto_kd, int proto_kdnet)
     }
 }
 
-void kd_registry_register(int proto_kd, int proto_kdnet)
+void kd_registry_register(const struct kd_registry_protocols *protocols)
 {
     static int *ett[KD_LAYOUT_COUNT + 1];
 
@@ -195,7 +199,7 @@ void kd_registry_register(int proto_kd, int proto_kdnet)
     for (unsigned id = 0; id < KD_LAYOUT_COUNT; id++) {
         ett_layouts[id] = -1;
         ett[id] = &ett_layouts[id];
-        register_layout(id, proto_kd, proto_kdnet);
+        register_layout(id, protocols);
     }
     ett[KD_LAYOUT_COUNT] = &ett_flags;
     proto_register_subtree_array(ett, KD_LAYOUT_COUNT + 1);

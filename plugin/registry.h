@@ -13,9 +13,12 @@
 
 struct kd_view;
 
-/* Registers a field for each row: those named kdnet.* with proto_kdnet, the others with proto_kd.
- */
-void kd_registry_register(int proto_kd, int proto_kdnet);
+struct kd_registry_protocols {
+    int kd, kdnet, vmbus;
+};
+
+/* Registers a field for each row, with the protocol that its filter begins with. */
+void kd_registry_register(const struct kd_registry_protocols *protocols);
 
 #define KD_SHOW_ALL UINT_MAX
 

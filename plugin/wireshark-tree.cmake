@@ -16,7 +16,8 @@ set_module_info(kdlens ${CMAKE_MATCH_1} ${CMAKE_MATCH_2} ${CMAKE_MATCH_3} 0)
 
 file(GLOB library_sources CONFIGURE_DEPENDS
      "${libraries}/kd/src/*.c"
-     "${libraries}/analysis/src/*.c")
+     "${libraries}/analysis/src/findings.c"
+     "${libraries}/analysis/src/kdnet*.c")
 set(PLUGIN_FILES ${sources} ${library_sources})
 add_wireshark_plugin_library(kdlens epan)
 target_compile_definitions(kdlens PRIVATE

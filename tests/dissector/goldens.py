@@ -17,7 +17,7 @@ import kdtest
 PCAPS = kdtest.REPOSITORY / "pcaps"
 GOLDEN = kdtest.HERE / "golden"
 
-# An expert item of these that a golden does not state must not be there.
+# An expert item of these, and of all of VMBus, that a golden does not state must not be there.
 EXPERTS = (
     *(f"kd.expert.{name}" for name in (
         "checksum", "trailer", "resend", "reset", "duplicate", "desync", "unanswered",
@@ -28,9 +28,11 @@ EXPERTS = (
         "old_key", "restart")))
 
 # Known only when later packets were seen: absent in one pass.
-HINDSIGHT = ("kd.response_in", "kd.ack_in", "kd.fragment.in", "kdnet.response_in")
+HINDSIGHT = ("kd.response_in", "kd.ack_in", "kd.fragment.in", "kdnet.response_in",
+             "vmbus.response_in", "vmbus.gpadl.complete_in")
 HINDSIGHT_EXPERTS = ("kd.expert.unanswered", "kd.expert.unacknowledged",
-                     "kdnet.expert.unanswered")
+                     "kdnet.expert.unanswered", "vmbus.expert.unanswered")
+OURS = r"(kd|kdnet|vmbus)\."
 
 
 class Golden:
@@ -60,7 +62,7 @@ class Golden:
     def names(self) -> set[str]:
         """Every field that some record states."""
         stated = (set(frame["facts"]) | set(frame.get("later", [])) for frame in self.frames)
-        return set(EXPERTS).union(*stated)
+        return set(experts()).union(*stated)
 
 
 def load() -> list[Golden]:
@@ -72,16 +74,26 @@ def own_fields() -> tuple[str, ...]:
     """Every field of the plugin."""
     lines = kdtest.run("tshark", ["-G", "fields"]).stdout.splitlines()
     names = (line.split("\t")[2] for line in lines if line.startswith("F\t"))
-    return tuple(sorted({name for name in names if re.match(r"(kd|kdnet)\.", name)}))
+    return tuple(sorted({name for name in names if re.match(OURS, name)}))
+
+
+@lru_cache(maxsize=None)
+def experts() -> tuple[str, ...]:
+    """Every expert item that must be stated where it is."""
+    return (*EXPERTS, *(name for name in own_fields() if name.startswith("vmbus.expert.")))
 
 
 @lru_cache(maxsize=None)
 def decoded(golden: Golden, two_pass: bool = False) -> list[dict]:
     """All that tshark shows of the plugin's fields, and the Info column: a dict for each frame."""
-    names = [*own_fields(), "_ws.malformed", kdtest.INFO]
+    # Hundreds of fields of VMBus need not be asked for where there is none.
+    ours = [name for name in own_fields()
+            if golden.name.startswith("vmbus") or not name.startswith("vmbus.")]
+    names = [*ours, "_ws.malformed", kdtest.INFO]
+    none = dict.fromkeys(own_fields(), [])
     rows = kdtest.fields(golden.capture, names, *golden.preferences(), two_pass=two_pass,
                          multiple=True)
-    return [dict(zip(names, row)) for row in rows]
+    return [none | dict(zip(names, row)) for row in rows]
 
 
 def visited(session: kdtest.Sharkd, number: int) -> dict:
@@ -91,7 +103,7 @@ def visited(session: kdtest.Sharkd, number: int) -> dict:
     def walk(nodes: list) -> None:
         for node in nodes:
             name, _, value = node.get("f", "").partition(" == ")
-            if re.match(r"(kd|kdnet)\.", name):
+            if re.match(OURS, name):
                 if value.startswith('"'):
                     value = value[1:-1]
                 fields.setdefault(name, []).append({"True": "1", "False": "0"}.get(value, value))
@@ -142,7 +154,7 @@ def _holds(expected, values: list[str]) -> bool:
 
 def differences(frame: dict, values: dict, one_pass: bool) -> list[str]:
     """What a decoded frame lacks or has wrong; empty when it is as the golden says."""
-    expected = dict.fromkeys(EXPERTS) | frame["facts"]
+    expected = dict.fromkeys(experts()) | frame["facts"]
     expected |= {name: True for name in frame.get("later", [])}
     for name in frame.get("open", []):
         expected.pop(name, None)

@@ -98,7 +98,8 @@ class Unit(Fields):
 # Frame numbers and times; the texts of expert infos name frames too.
 DEPENDS_ON_RECORDS = {"kd.request_in", "kd.response_in", "kd.time", "kd.ack_in", "kd.ack_to",
                       "kd.resend_of", "kd.retransmission_of", "kd.repeats", "kd.unanswered",
-                      "kd.unacknowledged", "kd.stop", "_ws.expert.message"}
+                      "kd.unacknowledged", "kd.stop", "kd.time_stopped",
+                      "_ws.expert.message"}
 
 
 class Frame:

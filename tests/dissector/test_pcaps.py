@@ -120,7 +120,8 @@ class Cuts(PcapTest):
 
     # Times and frame numbers differ; noise and its direction come in pieces.
     POSITION = ("kd.fragment", "kd.fragment.in", "kd.time", "kd.noise", "kd.noise.text",
-                "kd.expert.noise", "kd.stop", "kd.direction")
+                "kd.expert.noise", "kd.stop", "kd.direction", "kd.time_stopped", "kd.stream",
+                "kd.src", "kd.dst", "kd.end")
     LINKS = ("kd.request_in", "kd.response_in", "kd.ack_in", "kd.ack_to", "kd.retransmission_of",
              "kd.unanswered", "kd.unacknowledged")
 

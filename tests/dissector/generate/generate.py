@@ -15,9 +15,10 @@ import stories_link
 import stories_network
 import stories_session
 import stories_targets
+import stories_vmbus
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-MODULES = (stories_session, stories_link, stories_targets, stories_network)
+MODULES = (stories_session, stories_link, stories_targets, stories_network, stories_vmbus)
 
 
 def stories() -> list:
