@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
  * The bytes are the image as it lies in memory, from RVA 0 on at BASE; the stored inputs are small
- * linked images (tests/rt/aot/tables.S). What is not read is the PE header: fuzz_image does that.
+ * linked images (tests/rt/aot/tables.S). What is not read is the PE header: fuzz_unwind does that.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +97,7 @@ static void check_map(const struct img_aot *aot, const struct img_aot_type *type
 {
     struct img_aot_map map;
     struct img_aot_entry entry;
-    uint32_t target;
+    uint32_t target, context;
 
     if (img_aot_map(aot, type, &map) != IMG_AOT_OK)
         return;
@@ -107,6 +107,9 @@ static void check_map(const struct img_aot *aot, const struct img_aot_type *type
         require(entry.target < aot->image->size);
         if (img_aot_resolve(aot, type->rva, entry.interface, entry.slot, &target) == IMG_AOT_OK)
             require(target < aot->image->size);
+        if (img_aot_resolve_static(aot, type->rva, entry.interface, entry.slot, &target,
+                                   &context) == IMG_AOT_OK)
+            require(target < aot->image->size && context < aot->image->size);
         img_aot_assignable(aot, type->rva, entry.interface);
         img_aot_assignable(aot, entry.interface, type->rva);
     }

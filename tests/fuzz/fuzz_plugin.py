@@ -102,9 +102,11 @@ def dissect(damaged: Path, key: str, two_pass: bool) -> str:
 
 
 def protected(original: Path, seed: int) -> int:
-    """How many bytes of each record stay whole, so that most damage is done inside KD."""
-    if b"kd_stream" in original.read_bytes():
-        return len(capturefile.upper_pdu(b"", True))
+    """How many bytes of each record stay whole: most damage is to be done inside what it holds."""
+    content = original.read_bytes()
+    for dissector in ("kd_stream", "vmbus"):
+        if dissector.encode() in content:
+            return len(capturefile.upper_pdu(b"", True, dissector))
     return 42 if seed % 4 else 0  # Ethernet, IPv4 and UDP
 
 

@@ -78,13 +78,17 @@ static void walk(struct input *input, const uint8_t *data)
     struct img_registers registers = {.rip = IMAGE_BASE + number(data) % 0x10000};
     struct img_walk_frame frame;
     unsigned frames = 0;
+    bool guessed = false;
 
     memset(registers.gpr, 0x11, sizeof registers.gpr);
     registers.gpr[IMG_RSP] = STACK_BASE + number(data + 8) % 0x1000;
     registers.gpr[IMG_RBP] = STACK_BASE + number(data + 16) % 0x1000;
     img_walk_start(&walk, &registers);
-    while (img_walk_next(&walk, &frame) == IMG_WALK_FRAME)
+    while (img_walk_next(&walk, &frame) == IMG_WALK_FRAME) {
+        require(!guessed || frame.guessed);
+        guessed = frame.guessed;
         frames++;
+    }
     require(frames <= FRAMES);
     require(img_walk_next(&walk, &frame) != IMG_WALK_FRAME);
 }
@@ -105,8 +109,9 @@ static void look(const struct img_image *image)
     count = img_export_count(image);
     for (uint32_t i = 0; i < count && i < FRAMES; i++)
         img_export(image, i, &export);
-    if (count < 1024)
-        img_export_before(image, image->size / 2, &export);
+    if (count < 1024 && img_export_of(image, image->size / 2, &export) == IMG_OK)
+        require(!export.forwarder && export.rva <= image->size / 2 &&
+                memchr(export.name, 0, sizeof export.name) != NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -128,8 +133,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                          (uint32_t)number(data + 26) % 0x1000, data[0] >> 2);
     } else {
         source.layout = data[0] & 2 ? IMG_FILE : IMG_MAPPED;
-        if (img_open(&input.opened, &source, IMAGE_BASE) != IMG_OK)
+        switch (img_open(&input.opened, &source, IMAGE_BASE)) {
+        case IMG_OK:
+            break;
+        case IMG_MACHINE: /* has names, but no stacks */
+            look(&input.opened);
             return 0;
+        default:
+            return 0;
+        }
     }
     look(&input.opened);
     walk(&input, data + 2);

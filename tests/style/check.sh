@@ -154,6 +154,7 @@ flags_for()
     uefi-agent/* | tests/agent/*)
         flags+=(-Iuefi-agent/{engine,efi,include,arch/x64,transport})
         ;;
+    tests/hvhost/*) flags+=(-Iuefi-agent/efi) ;;
     capture-tool/*) flags+=(-Ilib/capture/include -Ilib/analysis/include) ;;
     *)
         packages=(glib-2.0)
