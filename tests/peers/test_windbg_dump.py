@@ -1,0 +1,178 @@
+# test_windbg_dump.py - WinDbg's engine opens what kdlens dump made of a recorded stop.
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Registers, modules, stack, code and memory must be what WinDbg printed while it debugged: for the
+recordings of the Windows boot manager the text beside them, for a session with the agent in QEMU
+what the engine says in the test, with symbols. Skips, saying why, where the engine or QEMU cannot
+be had."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import test_windbg_agent as peer
+from test_windbg_agent import AGENT, KDLENS, PATIENCE, machine, windbg
+
+KEY = "1a2b3c4d5e6f7.8g9h0i1j2k3l.2m6n7o8p9q0r1.2s3t4u5v6w7x"
+# Commands that only look: what they print depends on nothing but the stop.
+LOOKS = ("r", "k", "u @rip L3", "db @rsp L80", "dq @rsp L10", "s -d 10000000 L100 00004550")
+
+
+def setUpModule():
+    reason = windbg.missing()
+    if reason:
+        raise unittest.SkipTest(f"WinDbg's engine: {reason}")
+    folder = tempfile.TemporaryDirectory(prefix="kddump")
+    unittest.addModuleCleanup(folder.cleanup)
+    globals()["SCRATCH"] = Path(folder.name)
+
+
+def kdlens(*arguments) -> str:
+    done = subprocess.run([KDLENS, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=PATIENCE)
+    assert done.returncode == 0, f"{arguments}: {done.stderr}"
+    return done.stdout
+
+
+def stops(*capture) -> list[dict]:
+    return [json.loads(line) for line in kdlens("stops", *capture, "--json").splitlines()]
+
+
+def lines(text: str) -> list[str]:
+    """Without what the engine says of the TEB, which such a target does not have, and without the
+    selector that it shows of an operand of a kernel target only (ds:0030:)."""
+    return [re.sub(r"\b([c-gs]s):[0-9a-f]{4}:", r"\1:", line.rstrip())
+            for line in text.splitlines() if line.strip() and not line.startswith("WARNING: ")]
+
+
+def modules(text: str) -> list[str]:
+    """Of lm: addresses and names; whether symbols are loaded yet is another matter."""
+    return sorted(re.findall(r"^([0-9a-f]{8}`[0-9a-f]{8} [0-9a-f]{8}`[0-9a-f]{8}   \w+)", text,
+                             re.MULTILINE))
+
+
+class Dumped(unittest.TestCase):
+    def open(self, capture: list, stop: int, **options) -> windbg.Engine:
+        path = SCRATCH / "stop.dmp"
+        kdlens("dump", *capture, "--stop", stop, "-w", path)
+        engine = windbg.Engine(dump=path, **options)
+        self.addCleanup(engine.kill)
+        engine.wait_stopped(PATIENCE)
+        return engine
+
+
+class Bootmgr:
+    NAME = ""
+
+    def capture(self) -> list:
+        raise NotImplementedError
+
+    @staticmethod
+    def folder() -> Path:
+        folder = os.environ.get("KDLENS_CAPTURES")
+        if not folder:
+            raise unittest.SkipTest("KDLENS_CAPTURES does not name the folder of real captures")
+        return Path(folder)
+
+    def printed(self) -> list[tuple[str, str]]:
+        """(command, what WinDbg printed)"""
+        text = (self.folder() / f"{self.NAME}.txt").read_text()
+        return [tuple(part.split("\n", 1)) for part in re.split(r"^kd> ", text, flags=re.M)[1:]
+                if "\n" in part]
+
+    def test_first_break(self):
+        printed = self.printed()
+        rip = int(re.search(r"rip=([0-9a-f]+)", dict(reversed(printed))["r"])[1], 16)
+        capture = self.capture()
+        stop = next(row for row in stops(*capture)
+                    if row["reason"] == "exception" and int(row["pc"], 16) == rip)
+        engine = self.open(capture, stop["stop"])
+        looked = 0
+        for command, text in printed:
+            if command.startswith("eq"):
+                break  # from here on the debugger changes things
+            if command in LOOKS:
+                self.assertEqual(lines(engine.command(command, PATIENCE)), lines(text), command)
+                looked += 1
+            elif command == "lm":
+                self.assertEqual(modules(engine.command(command, PATIENCE)), modules(text))
+            elif command.startswith("!dh"):
+                self.assertEqual(lines(engine.command(command, PATIENCE)), lines(text))
+        self.assertEqual(looked, len(LOOKS))
+        record = engine.command(".exr -1", PATIENCE)
+        self.assertIn("80000003 (Break instruction exception)", record)
+        self.assertIn(f"ExceptionAddress: {int(stop['exception_address'], 16):016x}", record)
+
+    def test_second_break(self):
+        printed = self.printed()
+        at = [command for command, _ in printed].index("r rip")
+        capture = self.capture()
+        rip = int(re.search(r"rip=([0-9a-f]+)", printed[at][1])[1], 16)
+        stop = [row for row in stops(*capture) if int(row["pc"], 16) == rip][1]
+        engine = self.open(capture, stop["stop"])
+        for command, text in printed[at:at + 2]:
+            self.assertEqual(lines(engine.command(command, PATIENCE)), lines(text), command)
+
+    def test_what_was_not_captured_stays_unknown(self):
+        engine = self.open(self.capture(), 1)
+        self.assertRegex(engine.command("dd fffff80000000000 L1", PATIENCE), r"`00000000  \?{8}")
+
+
+class BootmgrSerial(Bootmgr, Dumped):
+    NAME = "windows-bootmgr-serial"
+
+    def capture(self):
+        path = SCRATCH / "serial.pcapng"
+        kdlens("import", self.folder() / f"{self.NAME}.jsonl", "-w", path)
+        return [path]
+
+
+class BootmgrKdnet(Bootmgr, Dumped):
+    NAME = "windows-bootmgr-kdnet"
+
+    def capture(self):
+        keys = SCRATCH / "key"
+        keys.write_text(KEY + "\n")
+        return [self.folder() / f"{self.NAME}.pcap.gz", "--key-file", keys]
+
+
+@unittest.skipIf(machine.missing(), machine.missing())
+class Agent(Dumped):
+    """What the engine says live, it says of the dump; symbols come by the modules' CodeView
+    records."""
+
+    def test_stop_in_the_example(self):
+        bench = peer.Bench("break loop=3", "modules=kd*,DxeCore")
+        self.addCleanup(bench.close)
+        bench.power_on()
+        engine = bench.engine()
+        engine.wait_stopped(PATIENCE)
+        self.assertIn("kdexample: stops", engine.step("g", PATIENCE))
+        engine.command(".reload", PATIENCE)
+        engine.command("bp kdexample!KdExampleTick", PATIENCE)
+        self.assertIn("Breakpoint 0 hit", engine.step("g", PATIENCE))
+        looks = ("r", "k", "u @rip L3", "db @rsp L80", "dd kdexample!KdExampleCounter L1",
+                 "da kdexample!KdExampleText")
+        live = {command: lines(engine.command(command, PATIENCE)) for command in looks}
+        listed = modules(engine.command("lm", PATIENCE))
+        rip = int(re.search(r"rip=([0-9a-f]+)", "\n".join(live["r"]))[1], 16)
+        bench.kill_engines()
+        bench.stop_tap()
+        stop = [row for row in stops(bench.recording) if int(row["pc"], 16) == rip][-1]
+        engine = self.open([bench.recording], stop["stop"], symbols=windbg.windows_path(AGENT))
+        for command in looks:
+            self.assertEqual(lines(engine.command(command, PATIENCE)), live[command], command)
+        self.assertTrue(any("KdExampleTick" in line for line in live["k"]))
+        self.assertEqual(modules(engine.command("lm", PATIENCE)), listed)
+        self.assertIn("private pdb symbols", engine.command("lm m kdexample", PATIENCE))
+
+
+if __name__ == "__main__":
+    program = unittest.main(verbosity=2, exit=False)
+    if program.result.skipped and not program.result.testsRun:
+        sys.exit(77)
+    sys.exit(not program.result.wasSuccessful())
