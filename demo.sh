@@ -5,12 +5,25 @@
 # Installs on Debian what is missing. Changes nothing of the user's own Wireshark: tshark runs with
 # an empty home and a private plugin folder, which are removed at the end, as is the machine.
 #
+# With --windbg it is WinDbg's own engine that debugs, under Wine, where that can be had: it comes as
+# a NuGet package, into ~/.cache/kdlens.
+#
 # Where QEMU or its firmware cannot be had, a stored capture is decoded instead.
 # KDLENS_CAPTURES: folder of real captures for that; by default ../shared/captures when it exists.
 # Without it a capture of this repository is shown.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . .ci/need-packages.sh
+
+debugger=kdlens
+case "${1:-}" in
+'') ;;
+--windbg) debugger=windbg ;;
+*)
+    echo "usage: ./demo.sh [--windbg]" >&2
+    exit 2
+    ;;
+esac
 
 runner=tests/dissector/tshark-with-plugin.sh
 plugin=build/plugin/kdlens.so
@@ -95,14 +108,22 @@ expect $(id -un)
 END
 }
 
+# A TCP port that nobody has.
+free_port()
+{
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# start_machine END SETTING...: where the tap waits for the debugger; lines of kdagent.cfg.
 start_machine()
 {
+    local end=$1
+    shift
     mkdir -p "$work/disk/EFI/BOOT"
     cp "$images/kdboot.efi" "$work/disk/EFI/BOOT/BOOTX64.EFI"
     cp "$images/kdagent.efi" "$images/kdexample.efi" "$work/disk"
-    printf '%s\n' 'chain = \kdexample.efi' 'arguments = loop=1000 write prompt' 'break = no' \
-        >"$work/disk/kdagent.cfg"
-    "$kdlens" tap -q "unix-listen:$work/debugger" "unix-listen:$work/target" \
+    printf '%s\n' 'chain = \kdexample.efi' "$@" >"$work/disk/kdagent.cfg"
+    "$kdlens" tap -q "$end" "unix-listen:$work/target" \
         -w "$work/session.pcapng" --hold --console "$work/console" </dev/null &
     tap=$!
     while [ ! -S "$work/target" ]; do
@@ -124,12 +145,27 @@ stop_machine()
     qemu="" tap=""
 }
 
-run_session()
+debug_with_kdlens()
 {
     write_script >"$work/demo.kd"
-    start_machine
+    start_machine "unix-listen:$work/debugger" 'arguments = loop=1000 write prompt' 'break = no'
     echo "The machine boots, which takes some seconds..."
     "$kdlens" debug "unix:$work/debugger" "$work/demo.kd" -y "$images" -t "$patience"
+}
+
+debug_with_windbg()
+{
+    local port
+    port=$(free_port)
+    start_machine "tcp-listen:127.0.0.1:$port" 'arguments = break loop=1000 write prompt' \
+        'wait = forever' 'modules = kd*,DxeCore' 'stack = off'
+    echo "The machine boots, and WinDbg loads, which takes some seconds..."
+    python3 -B tests/peers/windbg/session.py "$port" "$PWD/$images" "$(id -un)"
+}
+
+run_session()
+{
+    "debug_with_$debugger"
     stop_machine
     name=session.pcapng
     key=()
@@ -243,8 +279,15 @@ if ! tshark_with_plugin -G plugins | grep '^kdlens\.so'; then
     echo "tshark does not load $plugin." >&2
     exit 1
 fi
+if [ "$debugger" = windbg ] && ! python3 -B tests/peers/windbg/session.py; then
+    echo "Without WinDbg's engine kdlens debug takes its place."
+    debugger=kdlens
+fi
 if [ -z "$reason" ]; then
-    heading "kdlens debug, through kdlens tap, debugs UEFI firmware in QEMU"
+    case $debugger in
+    kdlens) heading "kdlens debug, through kdlens tap, debugs UEFI firmware in QEMU" ;;
+    windbg) heading "WinDbg's engine, through kdlens tap, debugs UEFI firmware in QEMU" ;;
+    esac
     run_session
     heading "What was on the line, without acknowledgements, replies and memory reads"
 else
