@@ -14,6 +14,9 @@
 #       the agent in QEMU, against the UART it talks over; agent.py says what is asserted
 #   tests/bench/run.sh vmbus [--rounds N] [--kib N] [--count N]
 #       the agent over VMBus, against the rings alone and COM1; vmbus.py says what is asserted
+#   tests/bench/run.sh windbg [--rounds N] [--kib N] [--steps N]
+#       WinDbg's engine straight, through socat and through kdlens tap, and kdlens debug; windbg.py
+#       tells more
 #
 # Builds the preset default first. Not run by ctest: it takes some minutes, and numbers mean
 # something on a machine with a core to spare.
@@ -52,7 +55,13 @@ elif [ "${1:-}" = vmbus ]; then
     shift
     what=vmbus
     packages+=(clang lld llvm qemu-system-x86 ovmf mtools)
-    targets=(kdagent_image kdboot_image kdexample_image agentclient hvhost_image hvecho_image kdlens)
+    targets=(kdagent_image kdboot_image kdexample_image agentclient hvhost_image hvecho_image
+        kdlens)
+elif [ "${1:-}" = windbg ]; then
+    shift
+    what=windbg
+    packages+=(clang lld qemu-system-x86 ovmf mtools socat)
+    targets=(kdlens kdagent_image kdboot_image kdexample_image)
 fi
 need_packages "${packages[@]}"
 use_ninja
@@ -80,6 +89,9 @@ rt)
     ;;
 agent)
     python3 -B tests/bench/agent.py "$@"
+    ;;
+windbg)
+    python3 -B tests/bench/windbg.py "$@"
     ;;
 vmbus)
     python3 -B tests/bench/vmbus.py "$@"

@@ -36,7 +36,7 @@ IMAGES = Path(os.environ.get("KDLENS_AGENT_IMAGES") or REPOSITORY / "build/uefi-
 KDLENS = Path(os.environ.get("KDLENS") or REPOSITORY / "build/capture-tool/kdlens").resolve()
 TAP_LIMIT = 1.02
 PATIENCE = 600
-START, SIZE, STEPS = 0x100000, 1 << 20, 1000
+START = 0x100000
 WORKS = ("memory", "steps", "modules")
 
 
@@ -86,7 +86,7 @@ def timed(work) -> float:
     return time.monotonic() - start
 
 
-def by_engine(port: int, folder: Path) -> dict:
+def by_engine(port: int, folder: Path, size: int, steps: int) -> dict:
     """Seconds of each work, by WinDbg's engine."""
     file = folder / "memory.bin"
     with windbg.Engine(windbg.tcp(port), initial_break=True, total=PATIENCE) as engine:
@@ -94,17 +94,17 @@ def by_engine(port: int, folder: Path) -> dict:
         engine.command(".cache flushall", PATIENCE)
         result = {
             "memory": timed(lambda: engine.command(
-                f".writemem {windbg.windows_path(file)} {START:x} L?{SIZE:x}", PATIENCE)),
-            "steps": timed(lambda: (engine.command(f"t {STEPS:x}", PATIENCE),
+                f".writemem {windbg.windows_path(file)} {START:x} L?{size:x}", PATIENCE)),
+            "steps": timed(lambda: (engine.command(f"t {steps:x}", PATIENCE),
                                     engine.wait_stopped(PATIENCE))),
             "modules": timed(lambda: engine.command(".reload; lm", PATIENCE)),
         }
-        assert file.stat().st_size == SIZE, f"{file.stat().st_size} bytes of memory"
+        assert file.stat().st_size == size, f"{file.stat().st_size} bytes of memory"
         engine.stop()
     return result
 
 
-def by_debug(port: int, folder: Path) -> dict:
+def by_debug(port: int, folder: Path, size: int, steps: int) -> dict:
     """The same by kdlens debug."""
     file = folder / "memory.bin"
     process = subprocess.Popen([KDLENS, "debug", f"tcp:127.0.0.1:{port}", "-", "--json",
@@ -122,10 +122,10 @@ def by_debug(port: int, folder: Path) -> dict:
 
     for text in ("break", "wait stop 60"):
         command(text)
-    result = {"memory": timed(lambda: command(f".writemem {file} {START:x} L{SIZE:x}")),
-              "steps": timed(lambda: command(f"t {STEPS:x}")),
+    result = {"memory": timed(lambda: command(f".writemem {file} {START:x} L{size:x}")),
+              "steps": timed(lambda: command(f"t {steps:x}")),
               "modules": timed(lambda: command("lm"))}
-    assert file.stat().st_size == SIZE
+    assert file.stat().st_size == size
     process.stdin.write("q\n")
     process.stdin.close()
     process.stdout.read()
@@ -136,7 +136,7 @@ def by_debug(port: int, folder: Path) -> dict:
 CONTENDERS = {"straight": by_engine, "socat": by_engine, "tap": by_engine, "debug": by_debug}
 
 
-def measure(folder: Path, rounds: int) -> list[dict]:
+def measure(folder: Path, rounds: int, size: int, steps: int) -> list[dict]:
     esp = machine.make_esp(folder / "esp.img", {
         "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi",
         "kdagent.efi": IMAGES / "kdagent.efi",
@@ -154,7 +154,7 @@ def measure(folder: Path, rounds: int) -> list[dict]:
             for name in names[number % len(names):] + names[:number % len(names)]:
                 between = Between(name, port, folder)
                 try:
-                    row[name] = CONTENDERS[name](between.port, folder)
+                    row[name] = CONTENDERS[name](between.port, folder, size, steps)
                 finally:
                     between.close()
                 print(f"round {number + 1}, {name}:", ", ".join(
@@ -182,7 +182,9 @@ def report(rounds: list[dict]) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="measurements of each (7)")
+    parser.add_argument("--kib", type=int, default=1024, help="of memory (1024)")
+    parser.add_argument("--steps", type=int, default=1000, help="single steps (1000)")
     options = parser.parse_args()
     reason = machine.missing() or windbg.missing() or \
         (None if shutil.which("socat") else "needs socat (package socat)")
@@ -191,7 +193,7 @@ def main() -> int:
         return 2
     folder = Path(tempfile.mkdtemp(prefix="kdbench"))
     try:
-        return 0 if report(measure(folder, options.rounds)) else 1
+        return 0 if report(measure(folder, options.rounds, options.kib << 10, options.steps)) else 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -74,7 +74,7 @@ static uint32_t take_integer(struct cursor *cursor)
 
     if ((bytes[0] & 15) == 15)
         return take32(cursor);
-    while (bytes[0] >> more & 1)
+    while (more < 3 && bytes[0] >> more & 1)
         more++;
     take(cursor, bytes + 1, more);
     return img_get32(bytes) >> (more + 1);
@@ -213,7 +213,7 @@ static bool state_at(const struct img_eh *eh, uint32_t rva, int32_t *state)
 bool img_cxx4_unwind(const struct img_eh *eh, int32_t state, struct img_eh_unwind *unwind)
 {
     struct cursor cursor = cursor_at(eh, eh->unwind_map);
-    uint32_t back, start = 0;
+    uint32_t back = 0, start = 0;
 
     for (int32_t i = 0; i <= state && !cursor.bad; i++) {
         start = cursor.rva;
