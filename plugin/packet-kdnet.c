@@ -285,6 +285,8 @@ static void show_kd(const struct showing *s, tvbuff_t *body)
                  unit);
     if (s->record->remarks & KDNET_REMARK_REPLAY)
         col_append_str(s->pinfo->cinfo, COL_INFO, " [replay, dropped]");
+    else if (s->record->remarks & KDNET_REMARK_DIRECTION)
+        col_append_str(s->pinfo->cinfo, COL_INFO, " [reflected, dropped]");
     if (size > used)
         expert_add_info_format(s->pinfo, s->item, kd_expert(KD_FINDING_NET_BODY),
                                "%d bytes behind the KD packet", size - used);

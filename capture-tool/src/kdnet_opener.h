@@ -33,7 +33,8 @@ struct kdnet_seen {
     enum kdnet_seen_kind kind;
     size_t key; /* opened: with this one of the keyring */
     bool from_debugger;
-    const uint8_t *bytes; /* KD: valid until the next call */
+    const uint8_t *data_key; /* data of versions 2 to 5: what opened it; of KDNET_KEY_SIZE bytes */
+    const uint8_t *bytes;    /* KD: valid until the next call */
     size_t size;
     struct kda_datagram datagram; /* the same and more, for the session; valid as long */
 };

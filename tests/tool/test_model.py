@@ -40,6 +40,10 @@ class Capture:
         kdlens("export", path, "--jsonl", out, *arguments)
         self.oracle = kdoracle.Session(kdtest.read_recording(out))
 
+    def preferences(self) -> list[str]:
+        """The key, for the plugin."""
+        return [f"kdnet.key:{self.arguments[1].read_text().strip()}"] if self.arguments else []
+
     def text(self, verb: str, *arguments, status: int = 0) -> str:
         before = [verb] if verb != "mem" else [verb, arguments[0]]
         rest = arguments if verb != "mem" else arguments[1:]
@@ -133,6 +137,13 @@ class Oracle:
             # The oracle takes a request that was sent again under a new id for another one.
             self.assertLessEqual(apis[api]["requests"], count)
             self.assertLessEqual(count, apis[api]["requests"] + apis[api]["repeated"])
+
+    def test_frames_are_wiresharks(self):
+        kdfiles.with_plugin()
+        shown = kdtest.fields(self.it.path, ["frame.number"], *self.it.preferences(),
+                              filter="kd.state && !kd.expert.duplicate")
+        self.assertEqual([row["frame"] for row in self.it.rows("stops")],
+                         [int(frame) for frame, in shown])
 
     def test_text_has_the_same(self):
         self.assertEqual(len(re.findall(r"^stop \d", self.it.text("stops"), re.MULTILINE)),
