@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # hvtrace.py - makes a capture of what hvhost recorded.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""hvtrace.py TRACE OUT.pcapng [--log LOG] [--sint N] [--start SECONDS]
+"""hvtrace.py TRACE OUT.pcapng [--log LOG] [--sint N] [--count N] [--start SECONDS]
 
 TRACE is what hvhost wrote to its second debug console, OUT a capture of our format vmbus
 (docs/formats.md). --log puts the log's BAD and WARN lines in as notes; --sint leaves out what
-belongs to another connection; --start is the time of the first record, by default 0.
+belongs to another connection, --count what comes after so many records; --start is the time of the
+first record, by default 0.
 """
 import argparse
 import re
@@ -31,6 +32,12 @@ def records(data: bytes):
             break
         yield time, data[at + 12:end]
         at = end
+
+
+def renumbered(found: list) -> list:
+    """What was left out is not missing."""
+    return [(time, record[:24] + struct.pack("<I", number) + record[28:])
+            for number, (time, record) in enumerate(found, 1)]
 
 
 def notes(log: str):
@@ -82,11 +89,15 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--log", type=Path)
     parser.add_argument("--sint", type=int)
+    parser.add_argument("--count", type=int)
     parser.add_argument("--start", type=float, default=0.0)
     arguments = parser.parse_args()
     found = [(time, record) for time, record in records(arguments.trace.read_bytes())
              if arguments.sint is None or record[6] in (arguments.sint, NO_SINT)]
-    if arguments.log:
+    found = found[:arguments.count]
+    if arguments.sint is not None:
+        found = renumbered(found)
+    if arguments.log and found:
         found += notes(arguments.log.read_text("utf-8", "replace"))
     if not found:
         sys.exit(f"{arguments.trace}: no records")

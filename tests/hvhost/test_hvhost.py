@@ -55,6 +55,7 @@ VIOLATIONS = {
     "ring_piece": "less than a packet",
     "ring_read_index": "read index was changed",
     "ring_silent": "written without a signal",
+    "room_silent": "room in the host's ring, and no signal",
     "pipe_size": "says more than the packet has",
     "pipe_type": "not a data packet",
 }
@@ -203,7 +204,10 @@ class Strict(unittest.TestCase):
     def test_every_violation(self):
         """Each case gets its line, and cases that are no violation get none."""
         with hvhost.Host(BAD) as host:
-            host.wait("CLIENT done")
+            host.wait("CLIENT case room_silent")
+            with hvhost.Bridge(host) as bridge:
+                bridge.socket.sendall(bytes(20000))
+                host.wait("CLIENT done")
             host.wait_end()
             lines = host.lines()
         found, case = {}, None

@@ -152,7 +152,7 @@ flags_for()
         ;;
     lib/capture/*) flags+=(-Ilib/capture/include) ;;
     uefi-agent/* | tests/agent/*)
-        flags+=(-Iuefi-agent/{engine,efi,include,arch/x64,transport})
+        flags+=(-Iuefi-agent/{engine,efi,include,arch/x64,hv,transport})
         ;;
     tests/hvhost/*) flags+=(-Iuefi-agent/efi) ;;
     capture-tool/*) flags+=(-Ilib/capture/include -Ilib/analysis/include) ;;

@@ -85,12 +85,14 @@ static bool next_payload(struct host *host, uint32_t *begin, uint32_t *size)
     if (bridge->in_size <= *begin)
         return false;
     if (!host->options.framed) {
-        *size = bridge->in_size;
+        *size = bridge->in_size < KD_VMBUS_PIPE_BYTE_MAX ? bridge->in_size : KD_VMBUS_PIPE_BYTE_MAX;
         return true;
     }
     *size = (uint32_t)bridge->in[0] | (uint32_t)bridge->in[1] << 8 | (uint32_t)bridge->in[2] << 16 |
             (uint32_t)bridge->in[3] << 24;
-    if (*size == 0 || *size > BRIDGE_IN) {
+    if (*size == 0 || *size > BRIDGE_IN ||
+        !hostring_takes(&bridge->channel->to_guest,
+                        (uint32_t)sizeof(struct kd_vmbus_pipe) + *size)) {
         log_line(&host->log, LOG_FAIL, "bridge: a frame of %u bytes came in", *size);
         bridge->in_size = 0;
         return false;

@@ -282,23 +282,20 @@ bool channel_write(struct host *host, struct channel *channel, uint16_t type, ui
                    uint64_t transaction, const struct host_part parts[2])
 {
     uint32_t corrupt = next_corruption(host, channel);
+    const struct host_write write = {type, flags, transaction, parts, corrupt};
     bool signal;
 
     if (channel->state != CHANNEL_OPEN)
         return false;
     if (corrupt)
         channel->to_guest.spoiled = true;
-    if (!hostring_write(host, channel, type, flags, transaction, parts, corrupt, &signal)) {
-        if (!channel->to_guest.waiting_time)
-            channel->to_guest.waiting_time = log_now(&host->log);
+    if (!hostring_write(host, channel, &write, &signal))
         return false;
-    }
     if (corrupt) {
         log_line(&host->log, LOG_FAULT, "channel %u: packet %u to the guest is corrupt",
                  channel->relid, channel->packets_out + 1);
         host->options.faults.corrupt = CORRUPT_NOTHING;
     }
-    channel->to_guest.waiting_time = 0;
     channel->packets_out++;
     channel->bytes_out += parts[0].size + parts[1].size;
     if (signal)

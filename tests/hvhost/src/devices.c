@@ -106,7 +106,10 @@ const struct device device_pipe = {
 
 static bool echo_ready(struct host *host, struct channel *channel)
 {
-    return hostring_has_room(host, channel, hostring_next_size(&channel->from_guest));
+    uint32_t size = hostring_next_size(&channel->from_guest);
+
+    /* What is too large for the other ring is taken, and lost. */
+    return !hostring_takes(&channel->to_guest, size) || hostring_has_room(host, channel, size);
 }
 
 static void echo_packet(struct host *host, struct channel *channel,

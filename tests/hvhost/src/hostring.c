@@ -21,7 +21,7 @@
 #define PENDING_BITS  (~UINT32_C(7))
 #define COMPLETION_ON KD_VMBUS_PACKET_COMPLETION_REQUESTED
 #define TYPE_NONE     0x77u /* no descriptor type */
-#define WAIT_US       UINT64_C(1000000)
+#define WAIT_US       UINT64_C(3000000)
 
 static uint32_t get(const struct host_ring *ring, uint32_t offset)
 {
@@ -221,19 +221,56 @@ bool hostring_check_reader(struct host *host, struct channel *channel)
     return true;
 }
 
+/* A host that has said how much room it waits for sleeps until the guest signals; the guest that
+ * does not is found out when the time is over. */
+static bool waits(struct host *host, struct channel *channel, bool room)
+{
+    struct host_ring *ring = &channel->to_guest;
+    uint64_t now = log_now(&host->log);
+
+    if (!ring->waiting_time) {
+        if (!room) {
+            ring->waiting_time = now;
+            channel->room_told = false;
+        }
+        return !room;
+    }
+    if (!channel->room_told && now - ring->waiting_time < WAIT_US)
+        return true;
+    if (room && !channel->room_told)
+        log_line(&host->log, LOG_BAD,
+                 "channel %u (%s): there is room in the host's ring, and no signal", channel->relid,
+                 channel->device->name);
+    ring->waiting_time = room ? 0 : now;
+    channel->room_told = false;
+    return !room;
+}
+
+static uint32_t total_of(uint32_t payload)
+{
+    return DESCRIPTOR + payload + (0 - payload) % UNITS + TRAILER;
+}
+
+bool hostring_takes(const struct host_ring *ring, uint32_t payload)
+{
+    return total_of(payload) < ring->size;
+}
+
 bool hostring_has_room(struct host *host, struct channel *channel, uint32_t payload)
 {
     struct host_ring *ring = &channel->to_guest;
-    uint32_t total = DESCRIPTOR + payload + (0 - payload) % UNITS + TRAILER;
+    uint32_t total = total_of(payload);
+    bool room;
 
     if (!hostring_check_reader(host, channel))
         return false;
-    if (total < ring->size - distance(ring, ring->other, ring->position)) {
-        put(ring, PENDING_SIZE, 0);
-        return true;
+    room = total < ring->size - distance(ring, ring->other, ring->position);
+    if (waits(host, channel, room)) {
+        put(ring, PENDING_SIZE, total);
+        return false;
     }
-    put(ring, PENDING_SIZE, total);
-    return false;
+    put(ring, PENDING_SIZE, 0);
+    return true;
 }
 
 uint32_t hostring_next_size(const struct host_ring *ring)
@@ -276,20 +313,21 @@ static uint32_t corrupt_index(uint32_t index, uint32_t corrupt, const struct hos
     return corrupt == CORRUPT_UNALIGNED ? index + 4 : index;
 }
 
-bool hostring_write(struct host *host, struct channel *channel, uint16_t type, uint16_t flags,
-                    uint64_t transaction, const struct host_part parts[2], uint32_t corrupt,
+bool hostring_write(struct host *host, struct channel *channel, const struct host_write *write,
                     bool *signal)
 {
     static const uint8_t zeros[UNITS];
     struct host_ring *ring = &channel->to_guest;
+    const struct host_part *parts = write->parts;
+    uint32_t corrupt = write->corrupt;
     uint32_t payload = parts[0].size + parts[1].size, padding = (0 - payload) % UNITS;
     uint32_t length = DESCRIPTOR + payload + padding, start = ring->position, at;
     struct kd_vmbus_descriptor descriptor = {
-        .type = kd_put16(type),
+        .type = kd_put16(write->type),
         .offset8 = kd_put16(DESCRIPTOR / UNITS),
         .length8 = kd_put16((uint16_t)(length / UNITS)),
-        .flags = kd_put16(flags),
-        .transaction_id = kd_put64(transaction),
+        .flags = kd_put16(write->flags),
+        .transaction_id = kd_put64(write->transaction),
     };
     uint32_t trailer[2] = {0, corrupt == CORRUPT_TRAILER ? start + UNITS : start};
 

@@ -59,11 +59,20 @@ struct host_part {
     uint32_t size;
 };
 
-/* An in-band packet or a completion to the guest, of two parts. False: there is no room now.
- * *signal: the guest wants to be told. corrupt: enum fault_corrupt. */
-bool hostring_write(struct host *host, struct channel *channel, uint16_t type, uint16_t flags,
-                    uint64_t transaction, const struct host_part parts[2], uint32_t corrupt,
+/* An in-band packet or a completion to the guest, of two parts. corrupt: enum fault_corrupt. */
+struct host_write {
+    uint16_t type, flags;
+    uint64_t transaction;
+    const struct host_part *parts;
+    uint32_t corrupt;
+};
+
+/* False: there is no room now. *signal: the guest wants to be told. */
+bool hostring_write(struct host *host, struct channel *channel, const struct host_write *write,
                     bool *signal);
+
+/* Whether an empty ring takes a packet with so many bytes behind its descriptor. */
+bool hostring_takes(const struct host_ring *ring, uint32_t payload);
 
 /* Whether a packet with so many bytes behind its descriptor goes in now; if not, the guest is told
  * how much room is waited for. */

@@ -18,6 +18,7 @@
 #define NO_RAM_PAGE    UINT64_C(0xFEE00) /* the APIC's */
 #define OTHER_GPADL    UINT32_C(0xBAD)
 #define UNSIGNALLED_US 4500000u
+#define FLOOD_US       3000000u
 
 EFI_STATUS EFIAPI EfiMain(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
 
@@ -406,6 +407,17 @@ static void ring_silent(struct bad *bad)
     bad->services->Stall(UNSIGNALLED_US);
 }
 
+/* The test floods the bridge meanwhile. All is read at once, and the host that waits is not told.
+ */
+static void room_silent(struct bad *bad)
+{
+    volatile uint32_t *control = (volatile uint32_t *)(void *)bad->bus.in.control;
+
+    bad->services->Stall(FLOOD_US);
+    control[1] = control[0];
+    bad->services->Stall(UNSIGNALLED_US);
+}
+
 static void pipe_size(struct bad *bad)
 {
     struct packet packet = good_packet();
@@ -472,6 +484,7 @@ static const struct {
     {"ring_piece", ring_piece},
     {"ring_read_index", ring_read_index},
     {"ring_silent", ring_silent},
+    {"room_silent", room_silent},
     {"pipe_size", pipe_size},
     {"pipe_type", pipe_type},
 };

@@ -387,6 +387,7 @@ uint32_t vmbus_post(struct host *host, uint32_t connection_id, const uint8_t *me
 static void channel_signalled(struct channel *channel)
 {
     channel->signals_in++;
+    channel->room_told = true;
     if (channel->state != CHANNEL_OPEN)
         return;
     if (channel->signalled || !hostring_pending(&channel->from_guest))
@@ -455,14 +456,13 @@ uint32_t vmbus_signal(struct host *host, uint32_t connection_id, uint32_t flag)
 static void poll_monitor(struct host *host, struct connection *connection)
 {
     uint8_t *page = guest_memory(&host->guest, connection->monitor_to_host, GUEST_PAGE);
-    const struct kd_vmbus_monitor_page *layout = (const void *)page;
 
     if (!page || connection->firmware)
         return;
     for (uint32_t group = 0; group < GROUPS; group++) {
         uint32_t *pending =
             (uint32_t *)(void *)(page + offsetof(struct kd_vmbus_monitor_page, trigger_group) +
-                                 (size_t)group * sizeof layout->trigger_group[0]);
+                                 (size_t)group * GROUP_SIZE);
         uint32_t set = *pending ? __atomic_exchange_n(pending, 0, __ATOMIC_SEQ_CST) : 0;
 
         for (uint32_t i = 0; i < VMBUS_CHANNELS && set; i++) {

@@ -47,6 +47,7 @@ struct channel {
     uint32_t target_vp;
     struct host_ring from_guest, to_guest;
     bool signalled; /* by the guest: its ring may be read */
+    bool room_told; /* by the guest, since the host waits for room */
     uint64_t open_time;
     uint64_t signal_due; /* a signal to the guest that comes late; 0: none */
     uint64_t timer;      /* of the device */
