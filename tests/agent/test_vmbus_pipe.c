@@ -249,7 +249,8 @@ static void wrong_packets_are_skipped(void)
 {
     static const struct {
         uint8_t at, value;
-    } damages[] = {{2, 0}, {2, 9}, {4, 0}, {4, 0xFF}, {5, 0xFF}, {16, 7}, {20, 0xF0}, {23, 1}};
+    } damages[] = {{0, 7},    {2, 0},  {2, 9},     {4, 0}, {4, 0xFF},
+                   {5, 0xFF}, {16, 7}, {20, 0xF0}, {23, 1}};
     uint8_t out[64];
 
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {

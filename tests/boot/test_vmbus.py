@@ -2,8 +2,8 @@
 # test_vmbus.py - the agent over VMBus, in a machine that Hyper-V seems to run.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """What is expected over COM1 (test_session.py) is expected over VMBus, too: the same cases, and one
-script whose answers on both lines are compared. The host (tests/hvhost) is strict: no test may leave
-a violation in its log. Its faults are survived, or told clearly on the firmware's console.
+script whose answers on both lines are compared. The host (tests/hvhost) is strict: no test may
+leave a violation in its log. Its faults are survived, or told clearly on the firmware's console.
 
   test_vmbus.py --repeat 100     boots so often, with a short session and an exit each
   test_vmbus.py --faults [WORD]  every fault by itself, or those whose options have WORD
@@ -20,6 +20,7 @@ from pathlib import Path
 import agentsession
 import test_session
 import vmbussession
+import kdtest
 import hvhost  # where vmbussession looks for it
 from agentsession import IMAGES, PATIENCE, Image
 from vmbussession import EXAMPLE, FrameLine, HostSession
@@ -167,8 +168,7 @@ class Coexistence(unittest.TestCase):
         shell.prompt()
 
     def test_lives_beside_the_agent(self):
-        """Before a stop, between stops, and after the agent has left at the end of boot services'
-        client: SINT 2 is never touched (hvhost would say so)."""
+        """Before a stop, between stops, and after: SINT 2 is never touched (hvhost says so)."""
         session = HostSession()
         self.addCleanup(session.close)
         debugger = session.debugger()
@@ -203,6 +203,17 @@ class Coexistence(unittest.TestCase):
             self.assertNotIn("kdagent", shell.run("dh"))
             self.assertEqual(host.violations(), [])
 
+    def test_boot_services_end(self):
+        """The agent leaves then: its channel is closed, its connection unloaded, by polling."""
+        session = HostSession()
+        self.addCleanup(session.close)
+        debugger = session.debugger()
+        to_menu(debugger)
+        debugger.command("reply exitboot")
+        debugger.wait("exit")
+        session.host.wait("INFO sint 5: .*unload")
+        self.assertEqual(session.host.violations(), [])
+
 
 # --- what the host does wrong
 
@@ -231,7 +242,8 @@ STARTS = [
     Fault("drop-type=15 drop-message=1"),
     Fault("drop-type=4 drop-message=9", "com1", "REQUESTOFFERS: the host does not answer"),
     Fault("drop-type=4 drop-message=1"),
-    Fault("drop-type=10 drop-message=9", "com1", "GPADL_HEADER of the ring: the host does not answ"),
+    Fault("drop-type=10 drop-message=9", "com1",
+          "GPADL_HEADER of the ring: the host does not answer"),
     Fault("drop-type=6 drop-message=1"),
     Fault("double-message=50"),
     Fault("delay-message=300"),
@@ -362,6 +374,30 @@ class Waiting(unittest.TestCase):
             self.assertEqual(line.wrong, [])
 
 
+class Trace(unittest.TestCase):
+    def test_read_from_memory(self):
+        """The agent's own recording, by its names, is a capture that shows no error."""
+        session = HostSession(EXAMPLE + "trace = 32\n")
+        self.addCleanup(session.close)
+        debugger = session.debugger()
+        to_menu(debugger)
+        debugger.stop("reply break")
+        names = Image(IMAGES / "kdagent.efi").names
+        size = debugger.number(f"poi(kdagent+{names['KdAgentTraceSize']:x})")
+        at = debugger.number(f"poi(kdagent+{names['KdAgentTrace']:x})")
+        self.assertTrue(1000 < size <= 32 << 10, size)
+        file = session.folder / "trace.pcapng"
+        file.write_bytes(b"".join(debugger.bytes(f"{at + i:x}", min(0x400, size - i))
+                                  for i in range(0, size, 0x400)))
+        rows = kdtest.fields(file, [kdtest.INFO, "_ws.expert.severity"], two_pass=True)
+        told = [row[0] for row in rows]
+        for start in ("INITIATE_CONTACT 5.3", "VERSION_RESPONSE 5.3 supported", "GPADL_CREATED",
+                      "OPENCHANNEL_RESULT", "SignalEvent"):
+            self.assertTrue(any(text.startswith(start) for text in told), f"{start}: {told[:30]}")
+        self.assertEqual([row for row in rows if "error" in row[1].lower()], [])
+        self.assertGreater(sum("Breakpoint" in text or "ACK" in text for text in told), 0, told)
+
+
 # --- outside ctest
 
 
@@ -387,8 +423,8 @@ def one_boot() -> str:
         debugger.bytes("kdexample", 0x800)
         debugger.command("gh")
         debugger.wait("prompt", "^kdexample> $")
-        debugger.send("reply exit")
-        debugger.wait("unload", "kdexample")
+        debugger.command("reply quit")
+        session.host.wait("INFO the client returned")
         session.check()
         return ""
     except AssertionError as error:

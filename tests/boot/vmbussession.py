@@ -1,7 +1,7 @@
 # vmbussession.py - fixture: the agent over VMBus, in a guest of tests/hvhost, behind a tap.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""As agentsession's Session, for a machine that Hyper-V seems to run. Such a machine cannot be saved
-and started again (QEMU does not take a guest in a guest along), so each one boots.
+"""As agentsession's Session, for a machine that Hyper-V seems to run. Such a machine cannot be
+saved and started again (QEMU does not take a guest in a guest along), so each one boots.
 
   files(config)           what is on the machine's disk
   FrameLine(host)         a socket with the KD bytes of the pipe: takes the agent's frames out and

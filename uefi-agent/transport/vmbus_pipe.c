@@ -113,10 +113,12 @@ static void take_packet(struct vmbus_pipe *pipe, const struct kd_ring_view *view
 
     if (pipe->trace)
         kda_trace_packet(pipe->trace, false, ring, view->start, view->length + KD_RING_FOOTER);
-    if (view->type != KD_VMBUS_PACKET_IN_BAND)
+    /* We ask for no completions; who sends one means well. */
+    if (view->type == KD_VMBUS_PACKET_COMPLETION)
         return;
-    if (view->payload != KD_RING_DESCRIPTOR || size < HEAD ||
-        kd_get32(head->type) != KD_VMBUS_PIPE_DATA || kd_get32(head->size) > size - HEAD) {
+    if (view->type != KD_VMBUS_PACKET_IN_BAND || view->payload != KD_RING_DESCRIPTOR ||
+        size < HEAD || kd_get32(head->type) != KD_VMBUS_PIPE_DATA ||
+        kd_get32(head->size) > size - HEAD) {
         complain(pipe, KD_RING_BAD_PACKET);
         return;
     }
