@@ -10,7 +10,7 @@ _kdlens()
         current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     fi
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "--help --version tap debug capture vm import export keys symbols install extcap" -- "$current"))
+        COMPREPLY=($(compgen -W "--help --version tap debug doctor capture vm import export stats stops modules mem writes prints carve dump diff scrub replay keys symbols install extcap" -- "$current"))
         return
     fi
     case "${COMP_WORDS[1]}:$previous" in
@@ -25,6 +25,9 @@ _kdlens()
         ;;
     tap:--console)
         files=-f
+        ;;
+    tap:--fault)
+        files=none
         ;;
     tap:--on-disconnect)
         words=" reconnect wait exit"
@@ -42,6 +45,15 @@ _kdlens()
         files=none
         ;;
     debug:--connect-timeout)
+        files=none
+        ;;
+    doctor:--session)
+        files=none
+        ;;
+    doctor:--key-file)
+        files=-f
+        ;;
+    doctor:--key | doctor:-k)
         files=none
         ;;
     capture:--interface | capture:-i)
@@ -107,6 +119,144 @@ _kdlens()
     export:--key | export:-k)
         files=none
         ;;
+    stats:--session)
+        files=none
+        ;;
+    stats:--key-file)
+        files=-f
+        ;;
+    stats:--key | stats:-k)
+        files=none
+        ;;
+    stops:--session)
+        files=none
+        ;;
+    stops:--key-file)
+        files=-f
+        ;;
+    stops:--key | stops:-k)
+        files=none
+        ;;
+    modules:--at)
+        files=none
+        ;;
+    modules:--session)
+        files=none
+        ;;
+    modules:--key-file)
+        files=-f
+        ;;
+    modules:--key | modules:-k)
+        files=none
+        ;;
+    mem:--at)
+        files=none
+        ;;
+    mem:--session)
+        files=none
+        ;;
+    mem:--key-file)
+        files=-f
+        ;;
+    mem:--key | mem:-k)
+        files=none
+        ;;
+    writes:--session)
+        files=none
+        ;;
+    writes:--key-file)
+        files=-f
+        ;;
+    writes:--key | writes:-k)
+        files=none
+        ;;
+    prints:--session)
+        files=none
+        ;;
+    prints:--key-file)
+        files=-f
+        ;;
+    prints:--key | prints:-k)
+        files=none
+        ;;
+    carve:--write | carve:-w)
+        files=-f
+        ;;
+    carve:--at)
+        files=none
+        ;;
+    carve:--session)
+        files=none
+        ;;
+    carve:--key-file)
+        files=-f
+        ;;
+    carve:--key | carve:-k)
+        files=none
+        ;;
+    dump:--write | dump:-w)
+        files=-f
+        ;;
+    dump:--stop)
+        files=none
+        ;;
+    dump:--at)
+        files=none
+        ;;
+    dump:--format)
+        words=" minidump elf"
+        ;;
+    dump:--session)
+        files=none
+        ;;
+    dump:--key-file)
+        files=-f
+        ;;
+    dump:--key | dump:-k)
+        files=none
+        ;;
+    diff:--what)
+        words=" all stops modules requests"
+        ;;
+    diff:--session)
+        files=none
+        ;;
+    diff:--key-file)
+        files=-f
+        ;;
+    diff:--key | diff:-k)
+        files=none
+        ;;
+    scrub:--write | scrub:-w)
+        files=-f
+        ;;
+    scrub:--key-file)
+        files=-f
+        ;;
+    scrub:--key | scrub:-k)
+        files=none
+        ;;
+    replay:--stop)
+        files=none
+        ;;
+    replay:--at)
+        files=none
+        ;;
+    replay:--read-limit)
+        files=none
+        ;;
+    replay:--fault)
+        files=none
+        ;;
+    replay:--session)
+        files=none
+        ;;
+    replay:--key-file)
+        files=-f
+        ;;
+    replay:--key | replay:-k)
+        files=none
+        ;;
     keys:--write | keys:-w)
         files=-f
         ;;
@@ -126,7 +276,7 @@ _kdlens()
         files=none
         ;;
     install:--part)
-        words=" both plugin extcap"
+        words=" both plugin extcap profile all"
         ;;
     install:--plugin)
         files=-f
@@ -183,10 +333,14 @@ _kdlens()
         files=none
         ;;
     tap:*)
-        words="--help --write --ring-buffer --live --wireshark --raw --hold --console --heal --on-disconnect --json --quiet --queue $ends"
+        words="--help --write --ring-buffer --live --wireshark --raw --doctor --hold --console --heal --fault --on-disconnect --json --quiet --queue $ends"
         ;;
     debug:*)
         words="--help --command --symbols --timeout --connect-timeout --no-break --hold --json $ends"
+        ;;
+    doctor:*)
+        words="--help --session --key-file --key --follow --findings --json"
+        files=-f
         ;;
     capture:*)
         words="--help --interface --kdnet --port --filter --key --key-file --ask-key --embed-key --write --ring-buffer --promiscuous --list --json --quiet"
@@ -201,6 +355,50 @@ _kdlens()
         ;;
     export:*)
         words="--help --as-udp --raw --jsonl --relative --stream --key-file --key"
+        files=-f
+        ;;
+    stats:*)
+        words="--help --json --session --key-file --key"
+        files=-f
+        ;;
+    stops:*)
+        words="--help --json --session --key-file --key"
+        files=-f
+        ;;
+    modules:*)
+        words="--help --at --json --session --key-file --key"
+        files=-f
+        ;;
+    mem:*)
+        words="--help --at --physical --without-writes --text --utf16 --changes --json --session --key-file --key read find map"
+        files=-f
+        ;;
+    writes:*)
+        words="--help --all --json --session --key-file --key"
+        files=-f
+        ;;
+    prints:*)
+        words="--help --frames --json --session --key-file --key"
+        files=-f
+        ;;
+    carve:*)
+        words="--help --write --at --without-writes --as-loaded --files --json --session --key-file --key"
+        files=-f
+        ;;
+    dump:*)
+        words="--help --write --stop --at --format --json --session --key-file --key"
+        files=-f
+        ;;
+    diff:*)
+        words="--help --what --addresses --json --session --key-file --key"
+        files=-f
+        ;;
+    scrub:*)
+        words="--help --write --keep-prints --json --key-file --key"
+        files=-f
+        ;;
+    replay:*)
+        words="--help --stop --at --later --read-limit --once --strict --fault --session --key-file --key"
         files=-f
         ;;
     keys:*)

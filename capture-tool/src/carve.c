@@ -184,14 +184,14 @@ static void image_text(const struct carving *carving)
 
 static void part_text(const struct kda_carve_part *part)
 {
+    const char *name = part->name[0] ? part->name : "headers";
+    size_t size = strlen(name);
+
     printf("  ");
-    show_text(stdout, (const uint8_t *)(part->name[0] ? part->name : "headers"),
-              strlen(part->name[0] ? part->name : "headers"), false);
+    show_text(stdout, (const uint8_t *)name, size, false);
     printf("%*s rva %08" PRIx32 " file %08" PRIx32 " %9" PRIu32 " of %9" PRIu32 " bytes",
-           (int)(part->name[0] && strlen(part->name) < 8 ? 8 - strlen(part->name)
-                 : part->name[0]                         ? 0
-                                                         : 1),
-           "", part->rva, part->file_offset, part->known, part->mapped);
+           size < 8 ? (int)(8 - size) : 0, "", part->rva, part->file_offset, part->known,
+           part->mapped);
     if (part->first)
         printf(", frames %" PRIu32 " to %" PRIu32, part->first, part->last);
     putchar('\n');
@@ -203,9 +203,16 @@ static void list(const struct carving *carving)
     struct kda_carve_hole hole = {0};
     bool json = carving->options->json, head = false;
 
-    json ? image_json(carving) : image_text(carving);
-    for (unsigned i = 0; i < carved->part_count; i++)
-        json ? part_json(carving, &carved->parts[i]) : part_text(&carved->parts[i]);
+    if (json)
+        image_json(carving);
+    else
+        image_text(carving);
+    for (unsigned i = 0; i < carved->part_count; i++) {
+        if (json)
+            part_json(carving, &carved->parts[i]);
+        else
+            part_text(&carved->parts[i]);
+    }
     while (kda_carved_next_hole(carved, &hole)) {
         if (json) {
             hole_json(carving, &hole);
@@ -271,6 +278,8 @@ static const char *check(const struct carve_options *options)
 {
     if (!options->out)
         return options->files ? "the folder is missing: -w FOLDER" : "the file is missing: -w FILE";
+    if (strcmp(options->out, "-") == 0)
+        return "standard output has the list; -w takes a file";
     if (options->files && options->place)
         return "either a module or address, or --files";
     if (!options->files && !options->place)

@@ -111,6 +111,33 @@ static const struct slot *fetch(struct debug_guest *guest, uint64_t block)
     return slot;
 }
 
+/* A target that is replayed from a recording has bytes of a block whose beginning it has not. */
+static bool read_alone(struct debug_guest *guest, uint64_t address, uint8_t *to, size_t size)
+{
+    struct problem problem;
+    size_t got = 0;
+
+    if (!may_ask(guest))
+        return false;
+    if (!target_read(guest->session, SPACE_VIRTUAL, address, to, size, &got, &problem))
+        take_failure(guest, &problem);
+    return got == size;
+}
+
+/* Within one block. */
+static bool read_piece(struct debug_guest *guest, uint64_t address, uint8_t *to, size_t size)
+{
+    const struct slot *slot = fetch(guest, address / BLOCK);
+    size_t offset = address % BLOCK;
+
+    if (!slot)
+        return false;
+    if (slot->size < offset + size)
+        return offset != 0 && read_alone(guest, address, to, size);
+    memcpy(to, slot->bytes + offset, size);
+    return true;
+}
+
 bool guest_read(void *context, uint64_t address, void *buffer, size_t size)
 {
     struct debug_guest *guest = context;
@@ -120,11 +147,9 @@ bool guest_read(void *context, uint64_t address, void *buffer, size_t size)
         return false;
     while (size > 0) {
         size_t offset = address % BLOCK, piece = BLOCK - offset < size ? BLOCK - offset : size;
-        const struct slot *slot = fetch(guest, address / BLOCK);
 
-        if (!slot || slot->size < offset + piece)
+        if (!read_piece(guest, address, to, piece))
             return false;
-        memcpy(to, slot->bytes + offset, piece);
         to += piece;
         address += piece;
         size -= piece;

@@ -12,9 +12,9 @@
 #include "files.h"
 #include "verbs.h"
 
-enum format { FORMAT_MINIDUMP, FORMAT_ELF, FORMAT_KERNEL };
+enum format { FORMAT_MINIDUMP, FORMAT_ELF };
 
-static const char *const format_names[] = {"minidump", "elf", "kernel", NULL};
+static const char *const format_names[] = {"minidump", "elf", NULL};
 
 struct dump_options {
     struct sessions_options sessions;
@@ -179,6 +179,8 @@ static const char *check(const struct dump_options *options)
 {
     if (!options->out)
         return "the file is missing: -w FILE";
+    if (strcmp(options->out, "-") == 0)
+        return "standard output has the list; -w takes a file";
     if (options->stop && options->at)
         return "either --stop or --at";
     if (file_same(options->out, options->sessions.capture))
@@ -224,9 +226,7 @@ static const struct option options[] = {
     {0, "at", OPTION_NUMBER, MEMBER(at), .value = "FRAME", .min = 1, .max = UINT32_MAX,
      .help = "the stop that holds in this frame, with what was known by then"},
     {0, "format", OPTION_CHOICE, MEMBER(format), .value = "FORMAT", .choices = format_names,
-     .help =
-         "minidump: for WinDbg; elf: a core file for gdb and other programs; kernel: a complete "
-         "memory dump of Windows"},
+     .help = "minidump: for WinDbg, the default; elf: a core file for gdb and other programs"},
     {0, "json", OPTION_FLAG, MEMBER(json), .help = "one JSON line: what is in the dump"},
     SESSIONS_OPTIONS(struct dump_options, sessions),
     {0},

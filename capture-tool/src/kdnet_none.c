@@ -9,6 +9,7 @@
 
 #include "kdnet_opener.h"
 #include "keyring.h"
+#include "scrub.h"
 
 static void say_why(struct problem *problem)
 {
@@ -133,4 +134,24 @@ bool kdnet_is_refused(const struct datagram *datagram)
 {
     (void)datagram;
     return false;
+}
+
+struct scrub_net *scrub_net_new(struct kda_scrub *scrub, const struct keyring *keyring,
+                                struct problem *problem)
+{
+    (void)scrub, (void)keyring;
+    say_why(problem);
+    return NULL;
+}
+
+void scrub_net_free(struct scrub_net *net)
+{
+    (void)net;
+}
+
+enum scrub_net_result scrub_net_datagram(struct scrub_net *net, const struct datagram *datagram,
+                                         uint8_t *out)
+{
+    (void)net, (void)datagram, (void)out;
+    return SCRUB_NET_OTHER;
 }

@@ -297,7 +297,10 @@ static void see_body(struct attempt *attempt, struct session *session)
     struct kd_frame frame;
 
     attempt->seen->kind = KDNET_SEEN_DROPPED;
+    attempt->seen->data_key = session->cipher ? session->data_key : NULL;
     what->kind = KDA_DATAGRAM_NOISE;
+    what->body = body_of(attempt);
+    what->body_size = out->body_size;
     if (is_reflected(attempt, session)) {
         what->kind = KDA_DATAGRAM_REFLECTED;
         find(what, KD_FINDING_NET_DIRECTION);

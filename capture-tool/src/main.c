@@ -12,10 +12,10 @@
 #define VERBS_LIMIT 32u
 
 const struct verb *const verbs[] = {
-    &verb_tap,    &verb_debug, &verb_doctor, &verb_capture, &verb_vm,      &verb_import,
-    &verb_export, &verb_stats, &verb_stops,  &verb_modules, &verb_mem,     &verb_writes,
-    &verb_prints, &verb_carve, &verb_dump,   &verb_keys,    &verb_symbols, &verb_install,
-    &verb_extcap, &verb_help,  NULL,
+    &verb_tap,    &verb_debug,   &verb_doctor,  &verb_capture, &verb_vm,    &verb_import,
+    &verb_export, &verb_stats,   &verb_stops,   &verb_modules, &verb_mem,   &verb_writes,
+    &verb_prints, &verb_carve,   &verb_dump,    &verb_diff,    &verb_scrub, &verb_replay,
+    &verb_keys,   &verb_symbols, &verb_install, &verb_extcap,  &verb_help,  NULL,
 };
 
 static int no_verb(const char *name)

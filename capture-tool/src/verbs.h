@@ -25,6 +25,9 @@ extern const struct verb verb_writes;
 extern const struct verb verb_prints;
 extern const struct verb verb_carve;
 extern const struct verb verb_dump;
+extern const struct verb verb_diff;
+extern const struct verb verb_scrub;
+extern const struct verb verb_replay;
 extern const struct verb verb_vm;
 extern const struct verb verb_symbols;
 

@@ -5,7 +5,6 @@ import unittest
 import kdcapture as kd
 import kdtest
 import windbgtext
-from windbgsession import Session
 
 BOOTMGR_KEY = "kdnet.key:1a2b3c4d5e6f7.8g9h0i1j2k3l.2m6n7o8p9q0r1.2s3t4u5v6w7x"
 
@@ -18,34 +17,9 @@ class WinDbg(unittest.TestCase):
     """Each text is followed from its beginning to its end; the session only moves forward."""
 
     def follow(self, name: str, arch: str, capture, *prefs: str) -> None:
-        packets = kd.packets(capture, *prefs)
         text = kdtest.captures(f"{name}.txt").read_text(encoding="utf-8")
-        session = Session()
-        at = 0
-        for step in windbgtext.steps(text, arch):
-            begin = at
-            missing = self.missing(step, session)
-            while missing:
-                if at == len(packets):
-                    self.fail(self.explain(name, step, packets[begin - 1].frame, missing))
-                session.feed(packets[at])
-                at += 1
-                missing = self.missing(step, session)
-            if step.event or step.resumes:
-                session.stop_is_new = False
-            compared[name] = compared.get(name, 0) + len(step.checks)
+        compared[name] = windbgtext.follow(text, arch, kd.packets(capture, *prefs))
         print(f"{name}: {compared[name]} values compared")
-
-    @staticmethod
-    def missing(step: windbgtext.Step, session: Session) -> list[windbgtext.Check]:
-        if step.event and not session.stop_is_new:
-            return step.checks
-        return [check for check in step.checks if not check.holds(session)]
-
-    @staticmethod
-    def explain(name: str, step: windbgtext.Step, frame: int, missing: list) -> str:
-        never = "\n".join(f"  {check.printed}" for check in missing)
-        return f"{name}, after `{step.command}`: not found together behind frame {frame}:\n{never}"
 
     def test_amd64(self):
         """Registers, memory, search, fill, ports, MSRs, breakpoints, steps of an AMD64 target."""

@@ -77,6 +77,34 @@ def steps(text: str, arch: str) -> list[Step]:
     return reader.steps
 
 
+def follow(text: str, arch: str, packets: list) -> int:
+    """Plays the packets (kdcapture.packets) until they show each value of the text, from its
+    beginning to its end; how many there were. An AssertionError names those that never came."""
+    session = Session()
+    at = compared = 0
+    for step in steps(text, arch):
+        begin = at
+        missing = _missing(step, session)
+        while missing:
+            if at == len(packets):
+                never = "\n".join(f"  {check.printed}" for check in missing)
+                raise AssertionError(f"after `{step.command}`: not found together behind frame "
+                                     f"{packets[begin - 1].frame}:\n{never}")
+            session.feed(packets[at])
+            at += 1
+            missing = _missing(step, session)
+        if step.event or step.resumes:
+            session.stop_is_new = False
+        compared += len(step.checks)
+    return compared
+
+
+def _missing(step: Step, session: Session) -> list[Check]:
+    if step.event and not session.stop_is_new:
+        return step.checks
+    return [check for check in step.checks if not check.holds(session)]
+
+
 class Reader:
     """Collects the steps of a text; knows what one line tells about later ones."""
 

@@ -27,7 +27,9 @@ CAPTURES = Path(os.environ.get("KDLENS_CAPTURES") or REPOSITORY.parent / "shared
 PATIENCE = 60.0        # seconds
 MEMORY = 400 << 20     # bytes; most of it is what a store may keep
 VERBS = (["stats"], ["stops"], ["modules"], ["prints"], ["writes"], ["mem", "map"],
-         ["mem", "map", "--changes"], ["stops", "--json"], ["writes", "--all", "--json"])
+         ["mem", "map", "--changes"], ["stops", "--json"], ["writes", "--all", "--json"],
+         ["carve", "10000000", "-w", os.devnull], ["dump", "-w", os.devnull],
+         ["dump", "-w", os.devnull, "--format", "elf"], ["scrub", "-w", os.devnull])
 KEYS = {
     "windbg-uncut": "8.8.8.8",
     "windows-bootmgr-kdnet": "1a2b3c4d5e6f7.8g9h0i1j2k3l.2m6n7o8p9q0r1.2s3t4u5v6w7x",

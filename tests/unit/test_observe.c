@@ -158,6 +158,46 @@ static void repetitions(void)
     free(line);
 }
 
+static void stop(struct line *line, uint32_t id)
+{
+    uint8_t payload[240] = {0x30, 0x30};
+
+    pass(line, KD_FLOW_TO_DEBUGGER, DATA_STOP, id, payload, sizeof payload, 0);
+}
+
+static void both_reset(struct line *line)
+{
+    control(line, KD_FLOW_TO_TARGET, RESET, 0);
+    control(line, KD_FLOW_TO_DEBUGGER, RESET, 0);
+}
+
+/* After RESET ids begin anew: what is pending comes again under another id, a stopped target's
+ * state change even when it was acknowledged; anything else is new. */
+static void repetitions_after_reset(void)
+{
+    struct line *line = begin(false);
+
+    stop(line, 0x80800800);
+    CHECK_EQ_U64(line->seen.stop.frame, 1);
+    control(line, KD_FLOW_TO_TARGET, ACK, 0x80800000);
+    print(line, 0x80800001, 'a', 0);
+    both_reset(line);
+    print(line, 0x80800000, 'a', 0);
+    CHECK(line->seen.retransmission && line->seen.invited);
+    CHECK_EQ_U64(line->seen.original.frame, 3);
+    control(line, KD_FLOW_TO_TARGET, ACK, 0x80800000);
+    both_reset(line);
+    print(line, 0x80800000, 'a', 0);
+    CHECK(!line->seen.retransmission && !found(line, KD_FINDING_DESYNC));
+    control(line, KD_FLOW_TO_TARGET, ACK, 0x80800000);
+    stop(line, 0x80800001);
+    control(line, KD_FLOW_TO_TARGET, ACK, 0x80800001);
+    both_reset(line);
+    stop(line, 0x80800000);
+    CHECK(line->seen.retransmission && !line->seen.needless);
+    free(line);
+}
+
 static void damage(void)
 {
     struct line *line = begin(false);
@@ -259,5 +299,6 @@ static void texts(void)
 }
 
 KD_TEST_MAIN({"acknowledges and pairs", acknowledges_and_pairs}, {"repetitions", repetitions},
-             {"damage", damage}, {"out of step", out_of_step}, {"never answered", never_answered},
-             {"storms", storms}, {"texts", texts})
+             {"repetitions after RESET", repetitions_after_reset}, {"damage", damage},
+             {"out of step", out_of_step}, {"never answered", never_answered}, {"storms", storms},
+             {"texts", texts})

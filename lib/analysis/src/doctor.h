@@ -68,6 +68,7 @@ struct doctor_net {
     uint64_t sequence[2][2]; /* newest, by control and from_debugger */
     uint32_t last_response, first_poke;
     uint64_t responses_unheard; /* since the target's last data */
+    bool offered;               /* an offer has come since the newest response */
     bool boot_changed;          /* since the last response */
     struct kda_end first_source;
     bool two_sources;

@@ -214,9 +214,9 @@ static void judge_sealed(struct judging *j)
         add_as(j, KDA_VERDICT_NET_OTHER_KEY, wrong);
     else
         add_counted(j, KDA_VERDICT_NET_OTHER_KEY, "control datagram");
-    if (case_of(j, KDA_VERDICT_NET_NO_EXCHANGE)->count && !doctor->net.responses &&
-        !(wrong->count && !doctor->net.opened))
-        add(j, KDA_VERDICT_NET_NO_EXCHANGE, KDA_GRAVITY_FAULT,
+    if (case_of(j, KDA_VERDICT_NET_NO_EXCHANGE)->count && !(wrong->count && !doctor->net.opened))
+        add(j, KDA_VERDICT_NET_NO_EXCHANGE,
+            doctor->net.responses ? KDA_GRAVITY_WARNING : KDA_GRAVITY_FAULT,
             "%" PRIu64 " data datagrams from frame %" PRIu32
             " on cannot be opened: the response that says their key came before the capture.",
             case_of(j, KDA_VERDICT_NET_NO_EXCHANGE)->count,

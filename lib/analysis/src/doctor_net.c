@@ -98,6 +98,7 @@ static void see_poke(struct kda_doctor *doctor, const struct kda_event *event)
 
     if (!net->pokes++)
         net->first_poke = event->frame;
+    net->offered = true;
     end_text(&datagram->source, text);
     if (KD_HAS(datagram->findings, NET_RESTART)) {
         net->boot_changed = true;
@@ -122,10 +123,13 @@ static void see_response(struct kda_doctor *doctor, const struct kda_event *even
     net->responses_unheard++;
     end_text(&event->datagram->source, text);
     doctor_note(doctor, KDA_VERDICT_NET_RESPONSE_LOST, event->frame, "%s answers", text);
-    if (event->datagram->new_key && net->last_response && net->target_data && !net->boot_changed)
+    /* Each of several offers in a row has an answer, and nobody took anything over. */
+    if (event->datagram->new_key && net->last_response && net->target_data && net->offered &&
+        !net->boot_changed)
         doctor_note(doctor, KDA_VERDICT_NET_TAKEN_OVER, event->frame,
                     "%s opens a new session; the one before began in frame %" PRIu32, text,
                     net->last_response);
+    net->offered = false;
     if (event->datagram->new_key) {
         net->last_response = event->frame;
         net->boot_changed = false;

@@ -30,14 +30,13 @@ static void add_view(struct kda_replay *replay, const struct kda_memory *memory,
 }
 
 /* What the target itself stated in this stop, the recorded debugger's writes undone; else what was
- * known when the stop began; else, an address that only this stop tells of. */
+ * known when the stop began. */
 static void add_recorded(struct kda_replay *replay, bool physical, uint64_t address, size_t size)
 {
     const struct script_line *stop = replay_stop(replay);
     const struct kda_memory *memory = recorded(replay, physical);
     const struct kda_view begin = {.at = stop->frame};
     const struct kda_view undone = {.at = stop->until, .without = KDA_DEBUGGERS};
-    const struct kda_view later = {.at = KDA_END, .without = KDA_DEBUGGERS};
     struct replay_scratch *scratch = &replay->scratch;
 
     kda_memory_read(memory, &undone, address, scratch->bytes, scratch->known, size);
@@ -45,8 +44,6 @@ static void add_recorded(struct kda_replay *replay, bool physical, uint64_t addr
         if (scratch->known[i] < stop->frame)
             scratch->known[i] = 0;
     add_view(replay, memory, &begin, address, size);
-    if (replay->config.later)
-        add_view(replay, memory, &later, address, size);
 }
 
 /* A byte that this debugger wrote at an earlier stop stays, unless the target said otherwise in
@@ -82,11 +79,14 @@ static size_t within(uint64_t address, uint64_t size)
  * first that is not. */
 static size_t gather(struct kda_replay *replay, bool physical, uint64_t address, uint64_t wanted)
 {
+    const struct kda_view later = {.at = KDA_END, .without = KDA_DEBUGGERS};
     size_t size = within(address, wanted), there = 0;
 
     memset(replay->scratch.known, 0, size * sizeof replay->scratch.known[0]);
     add_recorded(replay, physical, address, size);
     add_written(replay, physical, address, size);
+    if (replay->config.later)
+        add_view(replay, recorded(replay, physical), &later, address, size);
     while (there < size && replay->scratch.known[there])
         there++;
     return there;

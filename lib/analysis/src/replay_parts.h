@@ -84,7 +84,7 @@ bool same_request(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_si
 
 /* --- what the debugger set */
 
-enum kept_kind { KEPT_CONTEXT, KEPT_CONTROL_SPACE, KEPT_MSR, KEPT_PORT };
+enum kept_kind { KEPT_CONTEXT, KEPT_CONTROL_SPACE, KEPT_MSR };
 
 struct kept {
     enum kept_kind kind;
@@ -126,7 +126,7 @@ struct kda_replay {
     size_t first; /* line to begin with */
     size_t line;  /* next one to be said */
     size_t stop;  /* line of the stop that holds, or held last */
-    bool stopped_once, attached;
+    bool attached;
 
     struct kd_link link;
     struct kd_framer framer;

@@ -224,19 +224,18 @@ static bool see_reply(struct kda_script *script, const struct kda_event *event)
            list_add(&script->pairs, &pair, sizeof pair);
 }
 
-static uint8_t used(const struct kd_layout *layout, size_t offset)
+/* Whether a request uses this byte of the union. */
+static bool used(const struct kd_layout *layout, size_t offset)
 {
     for (size_t i = 0; i < layout->count; i++) {
         const struct kd_field *field = &layout->fields[i];
+        size_t size = field->count * kd_type_size((enum kd_type)field->type);
 
-        if (field->member && !(field->direction & KD_DIR_REQ))
-            continue;
-        if (offset >= field->offset &&
-            offset - field->offset < field->count * kd_type_size((enum kd_type)field->type) &&
-            (field->direction & KD_DIR_REQ))
-            return 1;
+        if ((field->direction & KD_DIR_REQ) && offset >= field->offset &&
+            offset - field->offset < size)
+            return true;
     }
-    return 0;
+    return false;
 }
 
 bool same_request(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
@@ -356,8 +355,8 @@ static bool see_packet(struct kda_script *script, const struct kda_event *event)
 
 bool kda_script_event(struct kda_script *script, const struct kda_event *event)
 {
-    bool framed = event->kind == KDA_PACKET || event->kind == KDA_BREAKIN ||
-                  event->kind == KDA_NOISE;
+    bool framed =
+        event->kind == KDA_PACKET || event->kind == KDA_BREAKIN || event->kind == KDA_NOISE;
 
     if (framed && script->transcript && !add_frame(script, event))
         return false;

@@ -16,14 +16,11 @@
 static const struct kept *find_kept(const struct kda_replay *replay, enum kept_kind kind,
                                     uint16_t processor, uint64_t address)
 {
-    bool lasting = kind == KEPT_MSR || kind == KEPT_PORT;
-
     for (size_t i = replay->kept.count; i-- > 0;) {
         const struct kept *kept = list_at(&replay->kept, i, sizeof *kept);
 
-        if (kept->kind == kind && kept->address == address &&
-            (kept->processor == processor || kind == KEPT_PORT) &&
-            (lasting || kept->stop == replay->stop))
+        if (kept->kind == kind && kept->address == address && kept->processor == processor &&
+            (kind == KEPT_MSR || kept->stop == replay->stop))
             return kept;
     }
     return NULL;
@@ -142,8 +139,8 @@ static enum outcome put_context(struct kda_replay *replay, struct ask *ask, size
     /* An XSTATE area beyond the CONTEXT is taken and not used. */
     if (offset < size)
         memcpy(context + offset, ask->data, smaller(count, size - offset));
-    return answer(ask, set_kept(replay, KEPT_CONTEXT, ask, 0, context, size) ? SUCCESS
-                                                                              : UNSUCCESSFUL);
+    return answer(ask,
+                  set_kept(replay, KEPT_CONTEXT, ask, 0, context, size) ? SUCCESS : UNSUCCESSFUL);
 }
 
 enum outcome set_context(struct kda_replay *replay, struct ask *ask)
@@ -230,8 +227,7 @@ enum outcome write_control_space(struct kda_replay *replay, struct ask *ask)
     bool refused = known && known->answered && !known->succeeded;
 
     memcpy(bytes, ask->data, size);
-    if (refused || !size ||
-        !set_kept(replay, KEPT_CONTROL_SPACE, ask, selector, bytes, there))
+    if (refused || !size || !set_kept(replay, KEPT_CONTROL_SPACE, ask, selector, bytes, there))
         size = 0;
     body->actual_bytes = kd_put32((uint32_t)size);
     return answer(ask, size ? SUCCESS : UNSUCCESSFUL);
@@ -268,8 +264,8 @@ enum outcome write_msr(struct kda_replay *replay, struct ask *ask)
 {
     const struct kd_write_msr *body = ask->body;
     uint32_t status = status_of_write(replay, ask->api);
-    kd_u64 bytes = kd_put64(kd_get32(body->data_value_low) |
-                            (uint64_t)kd_get32(body->data_value_high) << 32);
+    kd_u64 bytes =
+        kd_put64(kd_get32(body->data_value_low) | (uint64_t)kd_get32(body->data_value_high) << 32);
 
     if (status == SUCCESS && !set_kept(replay, KEPT_MSR, ask, kd_get32(body->msr),
                                        (const uint8_t *)&bytes, sizeof bytes))
@@ -281,8 +277,8 @@ enum outcome read_port(struct kda_replay *replay, struct ask *ask)
 {
     struct kd_io_space *body = ask->body;
     uint64_t port = kd_get64(body->io_address);
-    const struct kda_value *value = recorded_value(replay, KDA_VALUE_PORT, ask->processor, port,
-                                                   kd_get32(body->data_size));
+    const struct kda_value *value =
+        recorded_value(replay, KDA_VALUE_PORT, ask->processor, port, kd_get32(body->data_size));
 
     if (!value)
         return answer(ask, UNSUCCESSFUL);

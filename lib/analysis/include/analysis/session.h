@@ -94,7 +94,7 @@ struct kda_datagram {
     uint64_t highest;    /* DUPLICATE: the newest of its sender so far */
     uint64_t findings;   /* the rows NET_x of kd/findings.def that hold */
     bool new_key;        /* RESPONSE: opens a session; else it is a copy of one that did */
-    const uint8_t *body; /* POKE, RESPONSE: kd_kdnet_poke or _response */
+    const uint8_t *body; /* opened; POKE, RESPONSE: kd_kdnet_poke or _response */
     size_t body_size;
 };
 
