@@ -5,8 +5,8 @@
 # Installs on Debian what is missing. Changes nothing of the user's own Wireshark: tshark runs with
 # an empty home and a private plugin folder, which are removed at the end, as is the machine.
 #
-# With --windbg it is WinDbg's own engine that debugs, under Wine, where that can be had: it comes as
-# a NuGet package, into ~/.cache/kdlens.
+# With --windbg it is WinDbg's own engine that debugs, under Wine, where that can be had: it comes
+# as a NuGet package, into ~/.cache/kdlens.
 #
 # Where QEMU or its firmware cannot be had, a stored capture is decoded instead.
 # KDLENS_CAPTURES: folder of real captures for that; by default ../shared/captures when it exists.
@@ -111,7 +111,8 @@ END
 # A TCP port that nobody has.
 free_port()
 {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c 'import socket
+print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])'
 }
 
 # start_machine END SETTING...: where the tap waits for the debugger; lines of kdagent.cfg.

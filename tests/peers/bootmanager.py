@@ -1,7 +1,9 @@
-# bootmanager.py - Windows' boot manager with its boot debugger on COM1, in an emulated machine.
+# bootmanager.py - Windows' boot manager with its boot debugger, in an emulated machine.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """KDLENS_WINDOWS_TARGET names the disk image: an EFI boot manager whose BCD store says bootdebug,
-debugtype serial, debugport 1. Such an image is Microsoft's, so none is here.
+debugtype serial, debugport 1. KDLENS_WINDOWS_KDNET_TARGET: the same with debugtype net, hostip
+10.0.2.2, which is where QEMU's user network has this machine. Such an image is Microsoft's, so none
+is here.
 
 What it does: firmware text on COM1, then "BD: Boot Debugger Initialized" again and again until a
 debugger acknowledges it, then it loads its parts and stops for want of a system to start.
@@ -19,6 +21,7 @@ FIRMWARE = [("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd
             ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
             ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd")]
 FIRST_WORDS = b"BD: Boot Debugger Initialized"
+HOST = "10.0.2.2"  # this machine, as seen on QEMU's user network
 BASE = 0x10000000  # where it is loaded
 BOOT_PATIENCE = 240.0
 
@@ -27,14 +30,14 @@ def firmware() -> tuple[str, str] | None:
     return next((pair for pair in FIRMWARE if all(map(os.path.exists, pair))), None)
 
 
-def missing() -> str | None:
+def missing(variable: str = "KDLENS_WINDOWS_TARGET", way: str = "on COM1") -> str | None:
     """Why there is no such machine here."""
-    image = os.environ.get("KDLENS_WINDOWS_TARGET")
+    image = os.environ.get(variable)
     if not image:
-        return ("needs a disk image of a Windows boot manager with boot debugging on COM1, named "
-                "by KDLENS_WINDOWS_TARGET")
+        return (f"needs a disk image of a Windows boot manager with boot debugging {way}, named "
+                f"by {variable}")
     if not os.access(image, os.R_OK):
-        return f"KDLENS_WINDOWS_TARGET: {image} cannot be read"
+        return f"{variable}: {image} cannot be read"
     if not QEMU:
         return "needs qemu-system-x86_64 (package qemu-system-x86)"
     if not firmware():
@@ -42,14 +45,16 @@ def missing() -> str | None:
     return None
 
 
-class Machine:
-    """Switched on; its COM1 connects to, or with listens is, this character device of QEMU's. A
-    context manager that switches it off. log has all bytes that it has sent."""
+def missing_network() -> str | None:
+    return missing("KDLENS_WINDOWS_KDNET_TARGET", "by KDNET")
 
-    def __init__(self, device: str, folder: Path):
+
+class Emulator:
+    """Switched on; a context manager that switches it off."""
+
+    def __init__(self, image: str, folder: Path, *devices: str):
         code, variables = firmware()
         folder.mkdir(parents=True, exist_ok=True)
-        self.log = folder / "com1"
         settings = folder / "variables"
         shutil.copyfile(variables, settings)
         self._errors = open(folder / "qemu", "w+b")
@@ -58,22 +63,13 @@ class Machine:
              "none", "-vga", "std", "-monitor", "stdio",
              "-drive", f"if=pflash,format=raw,readonly=on,file={code}",
              "-drive", f"if=pflash,format=raw,file={settings}",
-             "-drive", f"file={os.environ['KDLENS_WINDOWS_TARGET']},format=raw,if=ide,snapshot=on",
-             "-chardev", f"socket,id=com1,{device},logfile={self.log}", "-serial", "chardev:com1"],
+             "-drive", f"file={image},format=raw,if=ide,snapshot=on", *devices],
             stdin=subprocess.PIPE, stdout=self._errors, stderr=self._errors)
 
-    def sent(self) -> bytes:
-        return self.log.read_bytes() if self.log.exists() else b""
-
-    def wait_words(self, times: int = 1, words: bytes = FIRST_WORDS):
-        """Until its debugger has spoken."""
-        limit = time.monotonic() + BOOT_PATIENCE
-        while self.sent().count(words) < times:
-            if self._process.poll() is not None:
-                self._errors.seek(0)
-                raise AssertionError(f"QEMU ended: {self._errors.read().decode()}")
-            assert time.monotonic() < limit, f"no boot debugger; COM1 sent {self.sent()[-300:]}"
-            time.sleep(0.1)
+    def check_runs(self):
+        if self._process.poll() is not None:
+            self._errors.seek(0)
+            raise AssertionError(f"QEMU ended: {self._errors.read().decode()}")
 
     def reset(self):
         self._process.stdin.write(b"system_reset\n")
@@ -91,3 +87,36 @@ class Machine:
 
     def __exit__(self, *_):
         self.off()
+
+
+class Machine(Emulator):
+    """Its COM1 connects to, or with listens is, this character device of QEMU's. log has all bytes
+    that it has sent."""
+
+    def __init__(self, device: str, folder: Path):
+        self.log = folder / "com1"
+        super().__init__(os.environ["KDLENS_WINDOWS_TARGET"], folder,
+                         "-chardev", f"socket,id=com1,{device},logfile={self.log}",
+                         "-serial", "chardev:com1")
+
+    def sent(self) -> bytes:
+        return self.log.read_bytes() if self.log.exists() else b""
+
+    def wait_words(self, times: int = 1, words: bytes = FIRST_WORDS):
+        """Until its debugger has spoken."""
+        limit = time.monotonic() + BOOT_PATIENCE
+        while self.sent().count(words) < times:
+            self.check_runs()
+            assert time.monotonic() < limit, f"no boot debugger; COM1 sent {self.sent()[-300:]}"
+            time.sleep(0.1)
+
+
+class NetworkMachine(Emulator):
+    """On QEMU's user network: what it sends to 10.0.2.2 comes from 127.0.0.1, by the loopback.
+    wire is QEMU's own record (pcap) of what passed its network adapter."""
+
+    def __init__(self, folder: Path):
+        self.wire = folder / "wire.pcap"
+        super().__init__(os.environ["KDLENS_WINDOWS_KDNET_TARGET"], folder,
+                         "-netdev", "user,id=net", "-device", "e1000e,netdev=net,romfile=",
+                         "-object", f"filter-dump,id=wire,netdev=net,file={self.wire}")

@@ -65,11 +65,8 @@ class Dumped(unittest.TestCase):
         return engine
 
 
-class Bootmgr:
+class Recorded:
     NAME = ""
-
-    def capture(self) -> list:
-        raise NotImplementedError
 
     @staticmethod
     def folder() -> Path:
@@ -78,11 +75,20 @@ class Bootmgr:
             raise unittest.SkipTest("KDLENS_CAPTURES does not name the folder of real captures")
         return Path(folder)
 
+    def capture(self) -> list:
+        path = SCRATCH / f"{self.NAME}.pcapng"
+        if not path.exists():
+            kdlens("import", self.folder() / f"{self.NAME}.jsonl", "-w", path)
+        return [path]
+
     def printed(self) -> list[tuple[str, str]]:
         """(command, what WinDbg printed)"""
         text = (self.folder() / f"{self.NAME}.txt").read_text()
         return [tuple(part.split("\n", 1)) for part in re.split(r"^kd> ", text, flags=re.M)[1:]
                 if "\n" in part]
+
+
+class Bootmgr(Recorded):
 
     def test_first_break(self):
         printed = self.printed()
@@ -125,11 +131,6 @@ class Bootmgr:
 class BootmgrSerial(Bootmgr, Dumped):
     NAME = "windows-bootmgr-serial"
 
-    def capture(self):
-        path = SCRATCH / "serial.pcapng"
-        kdlens("import", self.folder() / f"{self.NAME}.jsonl", "-w", path)
-        return [path]
-
 
 class BootmgrKdnet(Bootmgr, Dumped):
     NAME = "windows-bootmgr-kdnet"
@@ -138,6 +139,27 @@ class BootmgrKdnet(Bootmgr, Dumped):
         keys = SCRATCH / "key"
         keys.write_text(KEY + "\n")
         return [self.folder() / f"{self.NAME}.pcap.gz", "--key-file", keys]
+
+
+class Registers(Recorded):
+    """Of the first stop; a line for the place, which needs modules, ends them."""
+
+    def test_registers(self):
+        def registers(text: str) -> list[str]:
+            return lines(re.split(r"^\S+:$|^[0-9a-f`]+ [0-9a-f]{2,8} ", text, flags=re.M)[0])
+
+        text = next(text for command, text in self.printed() if command == "r")
+        engine = self.open(self.capture(), 1)
+        self.assertEqual(registers(engine.command("r", PATIENCE)), registers(text))
+        self.assertGreater(len(registers(text)), 2)
+
+
+class RegistersX86(Registers, Dumped):
+    NAME = "windbg-x86"
+
+
+class RegistersArm64(Registers, Dumped):
+    NAME = "windbg-arm64"
 
 
 @unittest.skipIf(machine.missing(), machine.missing())

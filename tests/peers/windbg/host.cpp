@@ -35,6 +35,8 @@
 
 #include <dbgeng.h>
 
+#include "winesockets.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +248,7 @@ static bool load_engine(void)
 
     if (!library)
         return worked("LoadLibrary", HRESULT_FROM_WIN32(GetLastError()));
+    forgive_socket_options(library);
     create = (create_function)(void *)GetProcAddress(library, "DebugCreate");
     return create && worked("DebugCreate", create(IID_IDebugClient, (void **)&client)) &&
            worked("IDebugControl", client->QueryInterface(IID_IDebugControl, (void **)&control));

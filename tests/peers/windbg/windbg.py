@@ -91,6 +91,11 @@ def pipe(name: str) -> str:
     return f"com:pipe,port={name},resets=0,reconnect,timeout={READ_TIMEOUT}"
 
 
+def net(port: int, key: str) -> str:
+    """KDNET: the engine waits on this UDP port."""
+    return f"net:port={port},key={key}"
+
+
 class Late(AssertionError):
     """What was awaited did not come in time."""
 
@@ -237,6 +242,15 @@ class Engine:
 
     def wait_stopped(self, patience: float = PATIENCE):
         self.wait_state("stopped", patience)
+
+    @property
+    def stops(self) -> int:
+        """How often the target has stopped since the engine was started."""
+        return sum(mark == "stopped" for mark, _ in list(self.marks))
+
+    def wait_stops(self, count: int, patience: float = PATIENCE):
+        """Until it has stopped so often: a target that was reset stops once more."""
+        self._wait(lambda: self.stops >= count, f"stop {count}", patience)
 
     def _position(self, mark: str) -> int | None:
         """The length of the text when a mark with this beginning came; 0 is possible."""
