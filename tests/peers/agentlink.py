@@ -1,4 +1,4 @@
-# agentlink.py - WinDbg's engine, kdlens tap and a machine with the agent, each to start and to kill.
+# agentlink.py - WinDbg's engine, kdlens tap and a machine with the agent, to start and to kill.
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Link has the three; they come in any order and any of them may be killed and come again. The ends
 stay where they are: the debugger's is a TCP port or, with windows, a named pipe of kdlens.exe in
@@ -10,11 +10,9 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -134,19 +132,30 @@ class Link:
 # --- what the recordings hold
 
 
-def sent_between(log: bytes, recorded: bytes) -> int:
-    """Where in the machine's log these recorded bytes begin; they must all be there, in order. QEMU
-    writes a byte that finds no room in the socket to its log, and again when it is sent."""
-    begin = log.find(recorded[:64])
-    assert begin >= 0, f"the machine has never sent {recorded[:64]}"
+def _matched(log: bytes, begin: int, recorded: bytes) -> int:
+    """How many of the recorded bytes the log has from there on. QEMU writes a byte that finds no
+    room in the socket to its log, and again when it is sent."""
     at = begin
     for place, byte in enumerate(recorded):
-        while at < len(log) and log[at] != byte and at > begin and log[at] == log[at - 1]:
+        while begin < at < len(log) and log[at] != byte and log[at] == log[at - 1]:
             at += 1
-        assert at < len(log) and log[at] == byte, \
-            f"recorded is {recorded[place:place + 40]}, sent was {log[at:at + 40]}"
+        if at >= len(log) or log[at] != byte:
+            return place
         at += 1
-    return begin
+    return len(recorded)
+
+
+def sent_between(log: bytes, recorded: bytes) -> int:
+    """Where in the machine's log these recorded bytes begin; they must all be there, in order. What
+    it sent before anybody listened may begin like it: a packet that it repeats."""
+    best, begin = 0, log.find(recorded[:64])
+    while begin >= 0:
+        best = max(best, matched := _matched(log, begin, recorded))
+        if matched == len(recorded):
+            return begin
+        begin = log.find(recorded[:64], begin + 1)
+    raise AssertionError(f"the machine has never sent {recorded[best:best + 60]}, recorded after "
+                         f"{recorded[:best][-60:]}")
 
 
 def packets_in(file: Path) -> dict[str, list[int]]:

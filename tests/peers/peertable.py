@@ -107,8 +107,10 @@ def peers(log: str) -> list[Peer]:
              "windbg_vmbus"),
         Peer(windbg, engine, "capture, plugin", "KDNET with the Windows boot manager: right and "
              "wrong key, key exchange missed, reboot", "windbg_kdnet"),
-        Peer(windbg, engine, "kdlens.exe, agent", "named pipe, live reader, both ends restarted",
+        Peer(windbg, engine, "kdlens.exe, agent", "named pipe, live reader, debugger killed",
              "windbg_windows"),
+        Peer(windbg, engine, "tap, kdlens.exe, agent", "every order of starting; debugger, machine "
+             "and tap killed or restarted; doctor", "windbg_orders"),
         Peer(windbg, engine, "dump", "dumps of recorded stops opened", "windbg_dump"),
         Peer(windbg, engine, "replay", "recorded sessions served again", "windbg_replay"),
         Peer("radare2 (winkd)", radare2_version(), "agent, tap", "registers, memory, steps",

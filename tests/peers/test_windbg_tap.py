@@ -356,16 +356,20 @@ class LiveReader:
 
     FIELDS = ["frame.number", "kd.direction", "kd.type", kdtest.INFO]
 
-    def __init__(self, live: Path):
-        live.parent.chmod(0o755)
-        wait_for(live.exists, "the live pipe", PATIENCE)
-        live.chmod(0o644)
+    def __init__(self, live):
+        """live: the path of a FIFO, or a stream to read from."""
+        stream, interface = live, "-"
+        if isinstance(live, Path):
+            live.parent.chmod(0o755)
+            wait_for(live.exists, "the live pipe", PATIENCE)
+            live.chmod(0o644)
+            stream, interface = subprocess.DEVNULL, live
         self.output = kdtap.new_path(".live")
         wanted = [part for name in self.FIELDS for part in ("-e", kdtest._column(name))]
         self._out = open(self.output, "wb")
         self._process = subprocess.Popen(
-            [kdtest.RUNNER, "run", kdtest.stage(), "tshark", "-n", "-l", "-i", live, "-T", "fields",
-             *wanted], stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._out)
+            [kdtest.RUNNER, "run", kdtest.stage(), "tshark", "-n", "-l", "-i", interface, "-T",
+             "fields", *wanted], stdin=stream, stdout=self._out, stderr=self._out)
 
     def compare(self, file: Path):
         """It has shown what the file holds, now that the tap has ended."""

@@ -38,6 +38,37 @@ def stops_of(arguments) -> list[dict]:
     return [json.loads(line) for line in kdlens("stops", *arguments, "--json").stdout.splitlines()]
 
 
+def frames_of(arguments) -> list[tuple[bool, bytes]]:
+    """(from the debugger, bytes) of each chunk that the recording has."""
+    out = scratch("strict.jsonl")
+    kdlens("export", *arguments, "--jsonl", out)
+    return [(chunk.direction == kdtest.HOST_TO_TARGET, chunk.data)
+            for chunk in kdtest.read_recording(out)]
+
+
+def play(case: unittest.TestCase, arguments, sent: bytes, expected: int, *options) -> tuple:
+    """What came, the replay, the line."""
+    replay = Replay(*arguments, "--strict", *options)
+    case.addCleanup(replay.__exit__)
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(str(replay.path))
+    case.addCleanup(line.close)
+    peer = kdtap.Peer(line.fileno(), sock=line)
+    peer.send(sent)
+    return (peer.receive(expected) if expected else b""), replay, peer
+
+
+def check_strict(case: unittest.TestCase, arguments):
+    """The recorded debugger's bytes bring the recorded target's."""
+    frames = frames_of(arguments)
+    expected = b"".join(data for host, data in frames if not host)
+    got, replay, _ = play(case, arguments, b"".join(data for host, data in frames if host),
+                          len(expected))
+    case.assertEqual(got, expected)
+    case.assertEqual(replay.ends(), 0, replay.said())
+    replay.wait(r"as recorded: \d+ packets")
+
+
 class Bootmgr:
     """Both ends Microsoft's: the text is WinDbg's."""
 
@@ -153,31 +184,13 @@ class Bootmgr:
     # --- strict
 
     def frames(self) -> list[tuple[bool, bytes]]:
-        """(from the debugger, bytes) of each chunk that the recording has."""
-        out = scratch(f"strict-{self.NET}.jsonl")
-        kdlens("export", *self.arguments, "--jsonl", out)
-        return [(chunk.direction == kdtest.HOST_TO_TARGET, chunk.data)
-                for chunk in kdtest.read_recording(out)]
+        return frames_of(self.arguments)
 
     def play(self, sent: bytes, expected: int, *options) -> tuple:
-        """What came, the replay, the line."""
-        replay = Replay(*self.arguments, "--strict", *options)
-        self.addCleanup(replay.__exit__)
-        line = socket.socket(socket.AF_UNIX)
-        line.connect(str(replay.path))
-        self.addCleanup(line.close)
-        peer = kdtap.Peer(line.fileno(), sock=line)
-        peer.send(sent)
-        return (peer.receive(expected) if expected else b""), replay, peer
+        return play(self, self.arguments, sent, expected, *options)
 
     def test_strict(self):
-        frames = self.frames()
-        sent = b"".join(data for host, data in frames if host)
-        expected = b"".join(data for host, data in frames if not host)
-        got, replay, _ = self.play(sent, len(expected))
-        self.assertEqual(got, expected)
-        self.assertEqual(replay.ends(), 0, replay.said())
-        replay.wait(r"as recorded: \d+ packets")
+        check_strict(self, self.arguments)
 
     def test_strict_difference(self):
         """Another address in one request."""
@@ -273,6 +286,7 @@ class Agent(unittest.TestCase):
                     self.assertEqual((shown["ok"], shown["text"]), (answer["ok"], answer["text"]),
                                      command)
             it.close()
+        check_strict(self, [recording])
 
 
 class Wrong(unittest.TestCase):

@@ -64,8 +64,8 @@ def build(into: Path) -> Path:
     return into / "capture-tool/kdlens.exe"
 
 
-def compile_helper(source: str, *options: str) -> Path:
-    out = folder / (Path(source).stem + (".dll" if "-shared" in options else ".exe"))
+def compile_helper(source: str, *options: str, into: Path | None = None) -> Path:
+    out = (into or folder) / (Path(source).stem + (".dll" if "-shared" in options else ".exe"))
     subprocess.run([COMPILER, "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-static", *options,
                     HERE / "wine" / source, "-o", out], check=True)
     return out

@@ -35,7 +35,7 @@
 
 #include <dbgeng.h>
 
-#include "winesockets.h"
+#include "windowssockets.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -54,7 +54,7 @@ build_host()
 {
     local host
 
-    host=$folder/host-$(cat "$source" "${source%/*}/winesockets.h" | sha256sum | cut -c 1-12).exe
+    host=$folder/host-$(cat "$source" "${source%/*}/windowssockets.h" | sha256sum | cut -c 1-12).exe
     if [ ! -x "$host" ]; then
         "$compiler" -std=c++17 -O1 -Wall -Wextra -Werror -Wno-unknown-pragmas -static \
             -o "$host.new" "$source" -luuid

@@ -1,4 +1,4 @@
-/* winesockets.h - socket options that KDNET wants and Wine does not have.
+/* windowssockets.h - socket options that KDNET wants and Wine does not have.
  *
  * SPDX-License-Identifier: BSD-2-Clause-Patent
  *
@@ -7,8 +7,8 @@
  * ws2_32.dll late, so its slot for setsockopt can be given another function before. Structures: PE
  * format, "Delay-Load Import Tables".
  */
-#ifndef KDLENS_WINESOCKETS_H
-#define KDLENS_WINESOCKETS_H
+#ifndef KDLENS_WINDOWSSOCKETS_H
+#define KDLENS_WINDOWSSOCKETS_H
 
 #include <windows.h>
 
@@ -31,7 +31,7 @@ static int WINAPI forgiving_setsockopt(UINT_PTR handle, int level, int name, con
     return wine_setsockopt(handle, level, name, value, size);
 }
 
-static bool names_setsockopt(const char *image, const IMAGE_THUNK_DATA *name)
+static int names_setsockopt(const char *image, const IMAGE_THUNK_DATA *name)
 {
     const IMAGE_IMPORT_BY_NAME *by_name;
 
