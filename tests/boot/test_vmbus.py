@@ -68,6 +68,16 @@ class Lines(OverVmbus, test_session.Lines):
 
     test_line_with_faults = None
 
+    def assertSpins(self, address: int, debugger):
+        """The test host's own client in the firmware may have interrupted it just then."""
+        for _ in range(5):
+            if self.spins(address, debugger):
+                return
+            debugger.command("g")
+            debugger.stop("break")
+            address = debugger.register("rip")
+        super().assertSpins(address, debugger)
+
 
 # --- the same script on both lines
 
@@ -270,8 +280,10 @@ RUNS = [
 ]
 # In the everyday run: several that do not hide each other in one boot.
 TOGETHER = [
-    Fault("refuse=2 busy=3 nack-gpadl=1 nack-open=1 delay-message=50 double-message=20"),
+    Fault("refuse=2 busy=3 nack-gpadl=1 nack-open=1 delay-message=50"),
     Fault("max-version=4.1 no-firmware eoi"),
+    # Only where no version is refused: VERSION_RESPONSE does not say which one that was.
+    Fault("double-message=20 late-interrupt=20"),
     Fault("max-version=4.1", "com1", "the host refuses every version"),
     Fault("nack-gpadl=9", "com1", "GPADL_HEADER of the ring: the host refuses the pages"),
     Fault("drop-signal=3 lose-interrupt=2 spurious=50 trickle=200 corrupt=length corrupt-at=9",

@@ -79,7 +79,8 @@ class FrameLine:
         for thread in self.threads:
             thread.start()
 
-    def _payload(self, packet: bytes, expected: int) -> bytes:
+    def _payload(self, packet: bytes, expected: int) -> tuple[bytes, int]:
+        """Its payload, and the number of the frame behind it."""
         head = struct.unpack_from("<6I", packet)
         if (head[0], head[1], head[5]) != (DATA, 1, DATA_END) or head[2] != len(packet) - 24:
             self.wrong.append(f"no frame: {packet[:32].hex()}")
@@ -88,7 +89,7 @@ class FrameLine:
         elif head[3] not in (expected, 2):  # a new channel counts from 2
             self.wrong.append(f"frame {head[3]} where {expected} was to come")
         self.frames += 1
-        return packet[24:]
+        return packet[24:], head[3] + 1
 
     def _from_agent(self):
         expected = 2
@@ -96,8 +97,7 @@ class FrameLine:
             while True:
                 packet = self.bridge.receive_packet()
                 if not self.plain:
-                    packet = self._payload(packet, expected)
-                    expected = 3 if self.frames == 1 else expected + 1
+                    packet, expected = self._payload(packet, expected)
                 with self.lock:
                     while self.client is None and not self.closing:
                         self.lock.wait()

@@ -499,16 +499,19 @@ void vmbus_rescind_pipe(struct host *host)
     if (!pipe)
         return;
     channel_rescind(host, pipe);
-    host->vmbus.reoffer_connection = pipe->connection;
     host->vmbus.reoffer_time = later ? log_now(&host->log) + later * MS : 0;
 }
 
+/* To the guest's connection; one that has not asked for its offers yet is given it then. */
 void vmbus_offer_pipe(struct host *host)
 {
-    struct connection *connection = &host->vmbus.connections[host->vmbus.reoffer_connection];
-
     host->vmbus.reoffer_time = 0;
-    if (connection->used && !the_pipe(host)) {
+    host->options.faults.no_offer = false;
+    for (unsigned i = 0; i < VMBUS_CONNECTIONS && !the_pipe(host); i++) {
+        struct connection *connection = &host->vmbus.connections[i];
+
+        if (!connection->used || connection->firmware || !connection->offered)
+            continue;
         log_line(&host->log, LOG_INFO, "sint %u: the pipe is offered again",
                  (uint32_t)connection->sint);
         offers_offer(host, connection, &device_pipe, NULL);

@@ -73,7 +73,6 @@ struct vmbus {
     uint32_t next_relid;
     uint32_t ports;        /* a bit for each SINT that had a connection by connection id 4 */
     uint64_t reoffer_time; /* of the rescinded pipe; 0: never */
-    uint8_t reoffer_connection;
     uint64_t away_until;
     uint64_t spurious_time;
 };
