@@ -22,6 +22,7 @@ struct file_request {
 };
 
 struct kd_objects {
+    const struct kd_packet *last;
     struct file_request request; /* the target's latest; one waits at most */
     wmem_map_t *files;           /* handle -> struct kd_object */
     wmem_map_t *headers;         /* base of a module -> struct loaded */
@@ -39,6 +40,11 @@ struct kd_objects *kd_objects_new(void)
     objects->files = wmem_map_new(wmem_file_scope(), wmem_int64_hash, g_int64_equal);
     objects->headers = wmem_map_new(wmem_file_scope(), wmem_int64_hash, g_int64_equal);
     return objects;
+}
+
+const struct kd_packet *kd_objects_last(const struct kd_objects *objects)
+{
+    return objects->last;
 }
 
 static void put(wmem_map_t *map, uint64_t key, void *value)
@@ -231,6 +237,7 @@ void kd_objects_see(struct kd_objects *objects, const struct kd_session *session
                     const struct kd_packet *packet, const uint8_t *payload, size_t size,
                     struct kd_part *part)
 {
+    objects->last = packet;
     if (packet->flags & (KD_PKT_IGNORED | KD_PKT_RETRANSMISSION | KD_PKT_CUT))
         return;
     if (packet->type == KD_PACKET_FILE_IO)

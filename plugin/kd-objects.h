@@ -46,4 +46,7 @@ void kd_objects_see(struct kd_objects *objects, const struct kd_session *session
                     const struct kd_packet *packet, const uint8_t *payload, size_t size,
                     struct kd_part *part);
 
+/* The latest data packet of the connection, or null. */
+const struct kd_packet *kd_objects_last(const struct kd_objects *objects);
+
 #endif

@@ -48,6 +48,11 @@ struct kd_objects *kd_session_objects(const struct kd_session *session)
     return session->objects;
 }
 
+bool kd_session_kdnet(const struct kd_session *session)
+{
+    return session->observer.kdnet;
+}
+
 uint64_t kd_session_data_block(const struct kd_session *session)
 {
     return session->data_block;

@@ -94,6 +94,9 @@ const struct kd_module *kd_session_module(const struct kd_session *session, uint
 struct kd_timeline *kd_session_timeline(const struct kd_session *session);
 struct kd_objects *kd_session_objects(const struct kd_session *session);
 
+/* Datagrams of KDNET, or of KD in UDP: packets are whole and have no trailer. */
+bool kd_session_kdnet(const struct kd_session *session);
+
 /* DebuggerDataList points here (0: not known). */
 uint64_t kd_session_data_block(const struct kd_session *session);
 

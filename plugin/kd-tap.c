@@ -37,8 +37,8 @@ static void queue(int tap, packet_info *pinfo, const struct kd_tapped *tapped)
 void kd_tap_unit(tvbuff_t *tvb, packet_info *pinfo, const struct kd_session *session,
                  const struct kd_unit *unit)
 {
-    struct kd_tapped tapped = {session, unit, NULL, 0, PINFO_FD_VISITED(pinfo)};
-    int size = (int)unit->frame.payload;
+    struct kd_tapped tapped = {
+        .session = session, .unit = unit, .revisited = PINFO_FD_VISITED(pinfo)};
 
     if (!tapped.revisited)
         kd_follow_see(pinfo, unit);
@@ -46,13 +46,15 @@ void kd_tap_unit(tvbuff_t *tvb, packet_info *pinfo, const struct kd_session *ses
         !have_tap_listener(tap_export))
         return;
     if (unit->packet && !(unit->frame.flags & KD_FRAME_BAD_CHECKSUM)) {
-        tapped.payload = tvb_get_ptr(tvb, KD_HEADER_SIZE, size);
-        tapped.size = (size_t)size;
+        tapped.length = tvb_captured_length(tvb);
+        tapped.bytes = tvb_get_ptr(tvb, 0, (int)tapped.length);
+        tapped.payload = tapped.bytes + KD_HEADER_SIZE;
+        tapped.size = unit->frame.payload;
     }
     queue(tap_kd, pinfo, &tapped);
     if (is_text(&tapped))
         queue(tap_follow, pinfo, &tapped);
-    if (unit->part.object)
+    if (unit->packet)
         queue(tap_export, pinfo, &tapped);
 }
 

@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Three taps: "kd" has every unit, "kd_follow" the messages of text, "kd_eo" the packets that carry
- * a part of a file or image. All are handed a struct kd_tapped.
+ * Three taps: "kd" has every unit, "kd_follow" the messages of text, "kd_eo" all packets. All are
+ * handed a struct kd_tapped.
  */
 #ifndef KDLENS_PLUGIN_KD_TAP_H
 #define KDLENS_PLUGIN_KD_TAP_H
@@ -19,7 +19,9 @@
 struct kd_tapped {
     const struct kd_session *session;
     const struct kd_unit *unit;
-    const uint8_t *payload; /* of a packet that can be read; else null */
+    const uint8_t *bytes;   /* of a packet that can be read, from its header on; else null */
+    size_t length;          /* of these */
+    const uint8_t *payload; /* behind the header; null as bytes */
     size_t size;            /* of the payload */
     bool revisited;         /* what later packets tell is known */
 };

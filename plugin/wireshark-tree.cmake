@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Included by CMakeLists.txt, which has set `sources`. No target of this project exists here: the
-# two libraries are compiled into the plugin. Names in capitals are Wireshark's.
+# libraries are compiled into the plugin. Names in capitals are Wireshark's.
 include(WiresharkPlugin)
 
 set(libraries "${CMAKE_CURRENT_SOURCE_DIR}/../lib")
@@ -17,7 +17,19 @@ set_module_info(kdlens ${CMAKE_MATCH_1} ${CMAKE_MATCH_2} ${CMAKE_MATCH_3} 0)
 file(GLOB library_sources CONFIGURE_DEPENDS
      "${libraries}/kd/src/*.c"
      "${libraries}/analysis/src/findings.c"
-     "${libraries}/analysis/src/kdnet*.c")
+     "${libraries}/analysis/src/kdnet*.c"
+     "${libraries}/analysis/src/carve.c"
+     "${libraries}/analysis/src/list.c"
+     "${libraries}/analysis/src/memory*.c"
+     "${libraries}/analysis/src/model*.c"
+     "${libraries}/analysis/src/session.c"
+     "${libraries}/analysis/src/store.c"
+     "${libraries}/image/src/*.c")
+if(WIN32)
+    list(APPEND library_sources "${libraries}/analysis/src/spill_windows.c")
+else()
+    list(APPEND library_sources "${libraries}/analysis/src/spill_posix.c")
+endif()
 set(PLUGIN_FILES ${sources} ${library_sources})
 add_wireshark_plugin_library(kdlens epan)
 target_compile_definitions(kdlens PRIVATE
@@ -25,7 +37,8 @@ target_compile_definitions(kdlens PRIVATE
                            $<$<BOOL:${HAVE_SSIZE_T}>:HAVE_SSIZE_T>)
 target_include_directories(kdlens PRIVATE
                            "${libraries}/kd/include"
-                           "${libraries}/analysis/include")
+                           "${libraries}/analysis/include"
+                           "${libraries}/image/include")
 target_include_directories(kdlens SYSTEM PRIVATE ${GCRYPT_INCLUDE_DIRS})
 if(NOT MSVC)
     # A parameter named like the type `address` is no fault.

@@ -8,10 +8,14 @@ tshark is asked in one pass and in two, sharkd as the GUI asks: everything with 
 
 import base64
 import hashlib
+import os
 import re
+import subprocess
+import tempfile
 import unittest
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 
 import goldens
 import kdtest
@@ -24,6 +28,9 @@ CLEAN = ("windbg-amd64", "windbg-arm64", "windbg-x86", "windbg-file-transfer")
 FILE_SHA256 = "0b17d09e527b1a1b57afc1e24c58b33770c00426a86f342ded59a88779ccb3fa"
 UNCUT_KEY = "kdnet.key:8.8.8.8"
 BOOTMGR_KEY = "kdnet.key:1a2b3c4d5e6f7.8g9h0i1j2k3l.2m6n7o8p9q0r1.2s3t4u5v6w7x"
+
+KDLENS = Path(os.environ.get("KDLENS") or
+              kdtest.REPOSITORY / "build/capture-tool/kdlens").resolve()
 
 READ, WRITE, CONTINUE, CONTINUE2 = 0x3130, 0x3131, 0x3136, 0x313C
 READ_PHYSICAL, WRITE_PHYSICAL = 0x313D, 0x313E
@@ -448,7 +455,7 @@ class Objects(unittest.TestCase):
     def test_file_transfer(self):
         for two_pass in (False, True):
             found = self.exported(capture("windbg-file-transfer"), two_pass=two_pass)
-            self.assertEqual(set(found), {"kdsim.sys", "kdsim.sys.written"})
+            self.assertEqual(set(found), {"kdsim.efi", "kdsim.sys", "kdsim.sys.written"})
             self.assertEqual(len(found["kdsim.sys"]), 5000)
             self.assertEqual(hashlib.sha256(found["kdsim.sys"]).hexdigest(), FILE_SHA256)
 
@@ -459,7 +466,7 @@ class Objects(unittest.TestCase):
             self.assertEqual(first, second)
             data = session.request("download", token=first["objects"][0]["_download"])
         self.assertEqual([entry["type"] for entry in first["objects"]],
-                         ["file", "file, refused by the debugger"])
+                         ["file", "file, refused by the debugger", "image, incomplete"])
         self.assertEqual(hashlib.sha256(base64.b64decode(data["data"])).hexdigest(), FILE_SHA256)
 
     def test_image_headers(self):
@@ -471,6 +478,67 @@ class Objects(unittest.TestCase):
         at = int.from_bytes(headers[0x3C:0x40], "little")
         self.assertEqual(headers[at:at + 6], b"PE\0\0\x64\x86")
         self.assertEqual(int.from_bytes(headers[at + 80:at + 84], "little"), 0x17D000)
+
+    def carved(self, path, module: str, *options) -> bytes:
+        """What the capture tool writes, or nothing when it says that there is no image."""
+        if not KDLENS.exists():
+            raise unittest.SkipTest(f"no {KDLENS} (KDLENS names the capture tool)")
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder, "image")
+            done = subprocess.run([KDLENS, "carve", path, module, "-w", out, *options],
+                                  capture_output=True, text=True)
+            if done.returncode:
+                self.assertIn("headers were not captured", done.stderr)
+            return out.read_bytes() if out.exists() else b""
+
+    def images(self, path, *prefs: str) -> dict[str, bytes]:
+        """The same in one pass and in two."""
+        once, twice = ({name: data for name, data in found.items() if data[:2] == b"MZ"
+                        and not name.endswith(".headers")}
+                       for found in (self.exported(path, *prefs, two_pass=two_pass)
+                                     for two_pass in (False, True)))
+        self.assertEqual(once, twice)
+        return once
+
+    def test_images(self):
+        path = capture("windows-bootmgr-serial")
+        found = self.images(path)
+        self.assertEqual(set(found), {"BOOTX64.EFI"})
+        self.assertEqual(found["BOOTX64.EFI"], self.carved(path, "BOOTX64"))
+        self.assertGreater(len(found["BOOTX64.EFI"].strip(b"\0")), 0x1000)
+
+    def test_images_of_kdnet(self):
+        path = kdtest.captures("windows-bootmgr-kdnet.pcap.gz")
+        found = self.images(path, BOOTMGR_KEY)
+        self.assertEqual(set(found), {"BOOTX64.EFI", "kd_02_8086.dll"})
+        with tempfile.NamedTemporaryFile("w") as key:
+            print(BOOTMGR_KEY.partition(":")[2], file=key, flush=True)
+            for name, image in found.items():
+                self.assertEqual(
+                    image, self.carved(path, name.partition(".")[0], "--key-file", key.name), name)
+
+    def test_image_without_headers(self):
+        """Modules of which nothing was read are no objects: the tool refuses them, too."""
+        path = PCAPS / "serial-session.pcapng"
+        for two_pass in (False, True):
+            self.assertEqual(set(self.exported(path, two_pass=two_pass)),
+                             {"kddemo.sys", "kddemo.sys.written"})  # transferred
+        for module in ("ntoskrnl", "kddemo"):
+            self.assertEqual(self.carved(path, module, "--at", "172"), b"")
+
+    def test_images_of_a_second_capture(self):
+        first, second = capture("windows-bootmgr-serial"), PCAPS / "serial-session.pcapng"
+        alone = []
+        for path in (first, second):
+            with kdtest.Sharkd(path) as session:
+                alone.append(tap(session, "eo:kd")["objects"])
+        self.assertIn("BOOTX64.EFI", [entry["filename"] for entry in alone[0]])
+        with kdtest.Sharkd(first) as session:
+            self.assertEqual(tap(session, "eo:kd")["objects"], alone[0])
+            for path, expected in ((second, alone[1]), (first, alone[0])):
+                session.request("load", file=str(kdtest.staged(path)))
+                for _ in range(2):
+                    self.assertEqual(tap(session, "eo:kd")["objects"], expected)
 
     def test_nothing_of_nothing(self):
         self.assertEqual(self.exported(PCAPS / "breakin.pcapng"), {})
