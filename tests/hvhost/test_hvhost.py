@@ -133,8 +133,9 @@ class Session(unittest.TestCase):
                                "spurious=50", "no-interrupt"])
         times = {name: next(line.time for line in lines if name in line)
                  for name in ("starting", "(pipe) opened")}
-        # Version, offers, GPADL and open: five messages one behind the other, and two waits.
-        self.assertGreater(times["(pipe) opened"] - times["starting"], 0.4)
+        # Version, offers, GPADL and open: five messages one behind the other, and two waits, 0.65 s
+        # by a clock that a loaded machine may set up a third too slow.
+        self.assertGreater(times["(pipe) opened"] - times["starting"], 0.25)
 
     def test_trickle(self):
         """Each packet cut: what comes back is the same bytes in more packets."""

@@ -553,11 +553,8 @@ class Socat(unittest.TestCase):
         logs = []
         reader = threading.Thread(target=lambda: logs.append(process.stderr.read()))
         reader.start()
-        limit = time.monotonic() + 20
-        while not ends[0].exists() and time.monotonic() < limit:
-            time.sleep(0.01)
-        left = socket.socket(socket.AF_UNIX)
-        left.connect(str(ends[0]))
+        self.addCleanup(process.kill)  # or a failure would leave it with its reader
+        left = connected(ends[0])
         right, _ = server.accept()
         for side in (left, right, server):
             side.settimeout(20)
@@ -572,6 +569,21 @@ class Socat(unittest.TestCase):
         reader.join(20)
         process.stderr.close()
         return logs[0], sent
+
+
+def connected(path) -> socket.socket:
+    """To who makes the socket's file first, and listens then."""
+    limit = time.monotonic() + 20
+    while True:
+        end = socket.socket(socket.AF_UNIX)
+        try:
+            end.connect(str(path))
+            return end
+        except (FileNotFoundError, ConnectionRefusedError):
+            end.close()
+            if time.monotonic() >= limit:
+                raise
+            time.sleep(0.01)
 
 
 def take(connection, size: int) -> None:
