@@ -27,11 +27,13 @@ fetch()
     for package in ipxe busybox-static "$(kernel_package)"; do
         (cd "$KDLENS_GUESTS" && apt-get download -q "$package" >/dev/null)
         dpkg-deb -x "$KDLENS_GUESTS/${package}"_*.deb "$KDLENS_GUESTS"
-        printf 'guest: %s\n' "$(cd "$KDLENS_GUESTS" && echo "${package}"_*.deb)"
     done
 }
 
 if [ ! -e "$KDLENS_GUESTS/boot/ipxe.efi" ]; then
     fetch
 fi
+for package in "$KDLENS_GUESTS"/*.deb; do
+    printf 'guest: %s\n' "${package##*/}"
+done
 python3 -B "$here/conformance/conformance.py" -v "$@"

@@ -109,12 +109,14 @@ def peers(log: str) -> list[Peer]:
              "wrong key, key exchange missed, reboot", "windbg_kdnet"),
         Peer(windbg, engine, "kdlens.exe, agent", "named pipe, live reader, debugger killed",
              "windbg_windows"),
-        Peer(windbg, engine, "tap, kdlens.exe, agent", "every order of starting; debugger, machine "
+        Peer(windbg, engine, "tap, kdlens.exe, agent", "orders of starting; debugger, machine "
              "and tap killed or restarted; doctor", "windbg_orders"),
         Peer(windbg, engine, "dump", "dumps of recorded stops opened", "windbg_dump"),
         Peer(windbg, engine, "replay", "recorded sessions served again", "windbg_replay"),
         Peer("radare2 (winkd)", radare2_version(), "agent, tap", "registers, memory, steps",
              "radare2"),
+        Peer("radare2 (winkd)", radare2_version(), "replay", "recorded sessions served again",
+             "radare2_replay"),
         Peer("kd-probe", "", "agent", "every request, against the boot manager's answers",
              "probe"),
         Peer("Linux (hv_vmbus)", package_version(log, "linux-image"), "VMBus test host",
@@ -144,10 +146,12 @@ def outcomes(folder: Path, log: str) -> dict[str, str]:
     if report.exists():
         for case in ElementTree.parse(report).getroot().iter("testcase"):
             found[case.get("name").removeprefix("peers.")] = outcome_of_case(case)
-    for name, result in re.findall(r"^(test_\w+) \(.*\.\.\. (.*)$", log, re.M):
-        known = {"ok": "passed"}.get(result)
-        reason = re.match(r"skipped ['\"](.*)['\"]", result)
-        found[f"conformance.{name}"] = known or (f"skipped: {reason[1]}" if reason else "FAILED")
+    for text in re.split(r"^(?=test_\w+ \()", log, flags=re.M)[1:]:
+        result = re.search(r"(?:\.\.\. |^)(ok|FAIL|ERROR|skipped .*)$", text, re.M)
+        said = result[1] if result else "FAIL"
+        found[f"conformance.{text.split()[0]}"] = (
+            "passed" if said == "ok" else
+            f"skipped: {said[9:-1]}" if said.startswith("skipped") else "FAILED")
     return found
 
 
@@ -156,7 +160,7 @@ def rows(folder: Path) -> list[tuple[Peer, str]]:
     log = log_file.read_text() if log_file.exists() else ""
     found = outcomes(folder, log)
     return [(peer, next((result for name, result in found.items()
-                         if name == peer.test or name.startswith(f"{peer.test}_")), "not run"))
+                         if name == peer.test), "not run"))
             for peer in peers(log)]
 
 

@@ -103,6 +103,10 @@ class BadLine(unittest.TestCase):
         shown = self.ask("db kdexample!KdExampleWindow l10").replace("-", " ")
         return text in shown and self.bench.machine.memory(self.window, 16) == pattern
 
+    def steps(self, place: int) -> bool:
+        self.engine.step("t", LATE)
+        return number(self.ask("r rip"), "rip") > place
+
     def count(self) -> int:
         """Which tick of KdExampleLoop the target is stopped at."""
         return number(self.ask("r rcx"), "rcx")
@@ -115,8 +119,7 @@ class BadLine(unittest.TestCase):
         pattern = bytes((turn * 7 + at) & 0xFF for at in range(16))
         self.right(lambda: self.write_and_read(pattern))
         place = number(self.ask("r rip"), "rip")
-        self.right(lambda: self.engine.step("t", LATE) and
-                   number(self.ask("r rip"), "rip") > place)
+        self.right(lambda: self.steps(place))
         if turn % 5 == 0:
             self.right(lambda: re.search(r"KdExampleTick.*\n.*KdExampleLoop", self.ask("k")))
             self.right(lambda: "kdexample" in self.ask("lm"))
