@@ -107,6 +107,24 @@ static void goes_down_the_versions(void)
     }
 }
 
+/* The second one is no answer to the next question, which has not been posted yet. */
+static void refusals_that_come_twice(void)
+{
+    static const uint32_t versions[] = {0x50002, 0x50000, 0x40001, 0x20004};
+
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+        host_init(&host);
+        host.newest = versions[i];
+        host.twice = true;
+        start();
+        CHECK(kda_vmbus_connect(&bus));
+        check_well();
+        CHECK_EQ_U64(bus.version, versions[i]);
+        kda_vmbus_leave(&bus);
+        CHECK_EQ_U64(host.violations, 0);
+    }
+}
+
 static void refused_versions_end(void)
 {
     host_init(&host);
@@ -429,6 +447,7 @@ static void doubled_answers_change_nothing(void)
 
 KD_TEST_MAIN({"the channel opens and closes, message by message", opens},
              {"versions are tried from the newest down", goes_down_the_versions},
+             {"refusals that come twice", refusals_that_come_twice},
              {"a host that refuses all versions", refused_versions_end},
              {"the firmware's connection is left alone", leaves_the_firmwares_connection_alone},
              {"SINT 2 is used when nobody has it", takes_sint_2_when_it_is_free},

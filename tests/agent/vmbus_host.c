@@ -87,6 +87,13 @@ void host_say(struct host *host, const void *bytes, size_t size)
     say_after(host, 0, bytes, size);
 }
 
+/* What answers a message of type to. */
+static void reply(struct host *host, unsigned to, const void *bytes, size_t size)
+{
+    for (unsigned i = 0; i <= host->twice; i++)
+        say_after(host, host->delay[to], bytes, size);
+}
+
 static void answer(struct host *host, unsigned to, uint32_t type, const uint32_t *words,
                    size_t count)
 {
@@ -95,7 +102,7 @@ static void answer(struct host *host, unsigned to, uint32_t type, const uint32_t
     put32(message, type);
     for (size_t i = 0; i < count; i++)
         put32(message + 8 + 4 * i, words[i]);
-    say_after(host, host->delay[to], message, 8 + 4 * count);
+    reply(host, to, message, 8 + 4 * count);
 }
 
 static void say_offer(struct host *host, uint32_t relid, const uint8_t *interface)
@@ -157,7 +164,7 @@ static void on_contact(struct host *host, const uint8_t *message, size_t size, u
     response[8] = supported;
     response[9] = supported ? host->failed_state : 0;
     put32(response + 12, modern ? HOST_CONNECTION : version);
-    say_after(host, host->delay[CONTACT], response, sizeof response);
+    reply(host, CONTACT, response, sizeof response);
 }
 
 static void on_request_offers(struct host *host)

@@ -45,6 +45,7 @@ struct host {
     bool silent[HOST_MESSAGE_TYPES];        /* no reaction to this message */
     uint64_t delay[HOST_MESSAGE_TYPES];     /* before the answer to it */
     bool rescind_after[HOST_MESSAGE_TYPES]; /* the offer goes after this message */
+    bool twice;                             /* each of its answers comes twice */
     bool quiet;                             /* tells no violations */
     unsigned lose_signals;                  /* so many do not reach it */
 

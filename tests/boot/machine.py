@@ -58,7 +58,7 @@ class Machine:
     """A machine that runs, or with saved= goes on where it was saved.
 
     kernel   an .efi that the firmware starts at once, without a disk
-    esp      an image of make_esp
+    esp      an image of make_esp; with write_esp what the machine writes there is kept
     uart     what COM1 is: a chardev as QEMU writes it; by default a socket, self.uart, that one
              program at a time may connect to
     extra    more of QEMU's own arguments; they must be the same for a saved machine
@@ -66,7 +66,7 @@ class Machine:
     """
 
     def __init__(self, *, kernel=None, esp=None, uart=None, memory=64, saved=None, extra=(),
-                 firmware=FIRMWARE):
+                 firmware=FIRMWARE, write_esp=False):
         self.folder = Path(tempfile.mkdtemp(prefix="kdboot"))
         self.uart = self.folder / "uart"
         self.log = (self.folder / "qemu.log").open("w+")
@@ -80,7 +80,8 @@ class Machine:
         if kernel:
             command += ["-kernel", str(self._padded(kernel))]
         if esp:
-            command += ["-drive", f"format=raw,file={esp},snapshot=on"]
+            snapshot = "off" if write_esp else "on"
+            command += ["-drive", f"format=raw,file={esp},snapshot={snapshot}"]
         if saved:
             command += ["-incoming", f"exec:cat {saved}"]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,

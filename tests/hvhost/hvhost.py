@@ -68,7 +68,7 @@ class Host:
         folder = Path(self.folder.name)
         self.log_file, self.bridge, self.control = (folder / name
                                                     for name in ("log", "bridge", "control"))
-        esp = machine.make_esp(folder / "esp", content)
+        self.esp = machine.make_esp(folder / "esp", content)
         arguments = [
             "-cpu", cpu, "-no-reboot",
             "-fw_cfg", f"name=opt/hvhost,string={':'.join(options) or ':'}",
@@ -83,7 +83,8 @@ class Host:
             arguments += ["-chardev", f"file,id=hvtrace,path={trace}",
                           "-device", "isa-debugcon,iobase=0x403,chardev=hvtrace"]
         try:
-            self.machine = machine.Machine(esp=esp, uart=uart, memory=memory, extra=arguments)
+            self.machine = machine.Machine(esp=self.esp, uart=uart, memory=memory, extra=arguments,
+                                           write_esp=True)
         except BaseException:
             self.folder.cleanup()
             raise

@@ -244,12 +244,14 @@ static void connect(struct kda_vmbus *bus)
         kda_vmbus_enter(bus, KDA_VMBUS_OFF, 0);
 }
 
+/* It does not say which version it is about: one that comes before our question was posted is a
+ * repeated answer to the question before. */
 static void on_version(struct kda_vmbus *bus, const uint8_t *bytes)
 {
     const struct kd_vmbus_version_response5 *message = (const void *)bytes;
     static const struct kd_vmbus_message request = {.message = {{KD_VMBUS_REQUEST_OFFERS}}};
 
-    if (bus->state != KDA_VMBUS_CONTACT)
+    if (bus->state != KDA_VMBUS_CONTACT || bus->letter_count > 0)
         return;
     if (kd_get8(message->supported) == 0) {
         bus->rung++;
