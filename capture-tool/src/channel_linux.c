@@ -16,6 +16,7 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EVENTS_AT_ONCE 16
@@ -133,7 +135,7 @@ static void stream_step(struct channel *channel);
 static void update(struct channel *channel)
 {
     struct channel_loop *loop = channel->loop;
-    bool reads = channel->state == CHANNEL_OPEN && !channel->paused;
+    bool reads = channel->state == CHANNEL_OPEN && !channel->paused && !channel->gathers;
     bool writes = queue_size(&channel->queue) > 0;
     uint32_t in = reads ? (uint32_t)EPOLLIN : 0, out = writes ? (uint32_t)EPOLLOUT : 0;
     uint32_t edge = channel->is_socket ? (uint32_t)EPOLLET | (uint32_t)EPOLLRDHUP : 0;
@@ -146,8 +148,8 @@ static void update(struct channel *channel)
         /* EPOLLET alone: that its reader is gone is told once. */
         watch_set(loop, &channel->output, out ? out : (uint32_t)EPOLLET);
     } else if (is_connected(channel)) {
-        /* ENDED: only a hang-up can come, which EPOLLET alone tells once. */
-        if (channel->state == CHANNEL_ENDED && !writes)
+        /* Only a hang-up can come, or is of interest: EPOLLET alone tells it once. */
+        if ((channel->state == CHANNEL_ENDED || channel->gathers) && !writes)
             watch_set(loop, &channel->stream, EPOLLET);
         else
             watch_set(loop, &channel->stream, in | out ? in | out | edge : 0);
@@ -169,6 +171,7 @@ static void disconnect(struct channel *channel)
     queue_lose(channel);
     channel->state = CHANNEL_CLOSED;
     channel->deadline = UINT64_MAX;
+    channel->gathers = false;
     channel->broken = false;
     channel->ending = false;
     channel->always_ready = false;
@@ -203,6 +206,7 @@ void channel_opened(struct channel *channel, int fd, const char *peer)
     channel->state = CHANNEL_OPEN;
     channel->deadline = UINT64_MAX;
     channel->lost = 0;
+    channel->gather = (struct gather){0};
     channel->broken = false;
     channel->ending = false;
     channel->is_socket = is_stream_socket(fd);
@@ -252,7 +256,15 @@ static void read_ended(struct channel *channel, bool hung_up)
     channel->events->ended(channel->context);
 }
 
-/* One read, and its event. events: of epoll; 0 for a file. */
+static void take(struct channel *channel, uint64_t when, size_t size)
+{
+    channel->read = size;
+    channel->read_at = when;
+    channel->events->received(channel->context, when, channel->loop->buffer, size);
+    channel->read = 0;
+}
+
+/* One read, and its event. events: of epoll; 0 for a file, and after channel_gather. */
 static void read_some(struct channel *channel, uint32_t events)
 {
     struct channel_loop *loop = channel->loop;
@@ -265,7 +277,7 @@ static void read_some(struct channel *channel, uint32_t events)
                 (size < 0 && errno == EINTR);
 
     if (size > 0)
-        channel->events->received(channel->context, when, loop->buffer, (size_t)size);
+        take(channel, when, (size_t)size);
     else if (size == 0)
         read_ended(channel, hung_up || channel->broken);
     else if (errno == EIO && channel->end->kind == END_PTY)
@@ -285,6 +297,32 @@ static void stream_step(struct channel *channel)
         if (channel->always_ready)
             update(channel);
     }
+}
+
+/* What has gathered is read; what comes now, when it comes. */
+static void gather_step(struct channel *channel)
+{
+    channel->deadline = UINT64_MAX;
+    channel->gathers = false;
+    if (channel->state == CHANNEL_OPEN && !channel->paused)
+        read_some(channel, 0);
+    if (is_connected(channel))
+        update(channel);
+}
+
+void channel_gather(struct channel *channel, size_t missing)
+{
+    uint64_t pause;
+
+    if (channel->read == 0 || channel->state != CHANNEL_OPEN || channel->always_ready)
+        return;
+    pause =
+        gather_read(&channel->gather, channel->read_at, channel->read, missing, CHANNEL_GATHER_MAX);
+    if (channel->read_at + pause <= clock_monotonic())
+        return;
+    channel->gathers = true;
+    channel_step_at(channel, channel->read_at + pause, gather_step);
+    update(channel);
 }
 
 /* --- writing */
@@ -389,8 +427,10 @@ static void stream_ready(void *context, uint32_t events)
     }
     if (events & EPOLLOUT)
         write_queue(channel);
-    if (channel->state == CHANNEL_OPEN && !channel->paused &&
-        events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+    if (channel->gathers && hung_up)
+        gather_step(channel);
+    else if (channel->state == CHANNEL_OPEN && !channel->paused && !channel->gathers &&
+             events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         read_some(channel, events);
     else if (channel->state == CHANNEL_ENDED && hung_up)
         channel_failed(channel, false, "the other program closed the connection");
@@ -524,12 +564,28 @@ static int milliseconds_until(uint64_t until)
     return left > 60000 ? 60000 : (int)left;
 }
 
+/* epoll_wait counts milliseconds, rounded up; for what is due sooner the epoll descriptor itself is
+ * waited for. */
+static int wait_events(struct channel_loop *loop, struct epoll_event *events, uint64_t until)
+{
+    uint64_t now = until == UINT64_MAX ? 0 : clock_monotonic();
+
+    if (until > now && until - now < 2 * CLOCK_MILLISECOND) {
+        struct pollfd ready = {.fd = loop->epoll, .events = POLLIN};
+        struct timespec left = {.tv_nsec = (long)(until - now)};
+
+        if (ppoll(&ready, 1, &left, NULL) < 0)
+            return -1;
+        return epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, 0);
+    }
+    return epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, milliseconds_until(until));
+}
+
 bool channel_loop_turn(struct channel_loop *loop, uint64_t until, struct problem *problem)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
     uint64_t next = next_deadline(loop);
-    int count = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE,
-                           milliseconds_until(next < until ? next : until));
+    int count = wait_events(loop, events, next < until ? next : until);
 
     if (count < 0 && errno != EINTR) {
         problem_system(problem, (unsigned long)errno, "epoll_wait");

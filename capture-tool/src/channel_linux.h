@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "channel.h"
+#include "gather.h"
 
 /* A file descriptor the loop waits for. The struct lives as long as the loop may know it. */
 struct watch {
@@ -54,6 +55,10 @@ struct channel {
     struct channel_queue queue;
     uint64_t lost; /* bytes for the peer that did not go out */
     bool paused;
+    bool gathers; /* nothing is read before the deadline: channel_gather */
+    struct gather gather;
+    size_t read; /* bytes of the event received, while it lasts */
+    uint64_t read_at;
     bool broken;       /* writing failed: what is written is dropped */
     bool ending;       /* the peer is to be told that no more comes */
     bool always_ready; /* a file, which epoll does not take */

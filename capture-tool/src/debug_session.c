@@ -163,6 +163,7 @@ static void on_received(void *context, uint64_t when, const uint8_t *bytes, size
 
     (void)when;
     kd_client_receive(&session->client, now_us(), bytes, size);
+    channel_gather(session->channel, kd_framer_missing(&session->client.framer));
 }
 
 static void on_drained(void *context)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lane.h"
+
 #define TEXT_SIZE 96u
 
 /* --- the option's text */
@@ -243,13 +245,10 @@ static void release(struct fault *fault, enum side from)
 
 static void stream_init(struct fault *fault, enum side side)
 {
-    static const struct kd_framing framing[] = {
-        [SIDE_DEBUGGER] = {KD_PACKET_MAX_SIZE, KD_FLOW_TO_TARGET},
-        [SIDE_TARGET] = {KD_PACKET_MAX_SIZE, KD_FLOW_TO_DEBUGGER},
-    };
+    const struct kd_framing framing = {KD_PACKET_MAX_SIZE, lane_flow(side)};
     struct fault_stream *stream = &fault->streams[side];
 
-    kd_framer_init(&stream->framer, &framing[side], stream->buffer, sizeof stream->buffer);
+    kd_framer_init(&stream->framer, &framing, stream->buffer, sizeof stream->buffer);
     stream->kept = 0;
 }
 

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "lane.h"
+
 /* Frames of one fate that lie side by side, so that they go out in one piece. */
 struct run {
     struct hold *hold;
@@ -54,13 +56,10 @@ static void news(struct hold *hold, enum hold_news what, uint64_t number)
 
 static void stream_init(struct hold *hold, enum side side)
 {
-    static const struct kd_framing framing[] = {
-        [SIDE_DEBUGGER] = {KD_PACKET_MAX_SIZE, KD_FLOW_TO_TARGET},
-        [SIDE_TARGET] = {KD_PACKET_MAX_SIZE, KD_FLOW_TO_DEBUGGER},
-    };
+    const struct kd_framing framing = {KD_PACKET_MAX_SIZE, lane_flow(side)};
     struct hold_stream *stream = &hold->streams[side];
 
-    kd_framer_init(&stream->framer, &framing[side], stream->buffer, sizeof stream->buffer);
+    kd_framer_init(&stream->framer, &framing, stream->buffer, sizeof stream->buffer);
     stream->passed = 0;
 }
 

@@ -16,6 +16,12 @@
 #include "end.h"
 #include "kd/frame.h"
 
+/* Which way what this side sends goes. */
+static inline enum kd_flow lane_flow(enum side side)
+{
+    return side == SIDE_DEBUGGER ? KD_FLOW_TO_TARGET : KD_FLOW_TO_DEBUGGER;
+}
+
 #define LANE_CAPACITY KD_FRAMER_CAPACITY(KD_PACKET_MAX_SIZE)
 #define LANE_NOISE    16384u
 

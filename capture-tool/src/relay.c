@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "hold.h"
+#include "kd/frame.h"
 #include "kd/protocol.h"
+#include "lane.h"
 
 enum end_state { END_DOWN, END_OPENING, END_UP, END_HALF };
 
@@ -20,14 +22,16 @@ struct relay_end {
     const struct end *end;
     struct channel *channel;
     enum end_state state;
-    bool ever;            /* it was connected once */
-    uint64_t since;       /* when it was, last */
-    uint64_t retry_at;    /* DOWN: UINT64_MAX is never */
-    uint64_t retry_delay; /* the next one */
-    uint64_t linger_at;   /* HALF: when it is over */
-    uint64_t last;        /* when bytes came from it */
-    uint64_t unheard;     /* bytes from it that were dropped since the other end went */
-    char told[400];       /* why it cannot be opened, as told last */
+    bool ever;               /* it was connected once */
+    uint64_t since;          /* when it was, last */
+    uint64_t retry_at;       /* DOWN: UINT64_MAX is never */
+    uint64_t retry_delay;    /* the next one */
+    uint64_t linger_at;      /* HALF: when it is over */
+    uint64_t last;           /* when bytes came from it */
+    uint64_t unheard;        /* bytes from it that were dropped since the other end went */
+    struct kd_framer framer; /* tells whether a packet of its is on the way */
+    uint8_t buffer[KD_FRAMER_CAPACITY(KD_PACKET_MAX_SIZE)];
+    char told[400]; /* why it cannot be opened, as told last */
 };
 
 struct relay {
@@ -117,6 +121,20 @@ static void forward(struct relay_end *from, uint64_t when, const uint8_t *bytes,
     update_pause(from);
 }
 
+/* How many bytes complete the packet that these begin or go on with. */
+static size_t still_missing(struct kd_framer *framer, const uint8_t *bytes, size_t size)
+{
+    struct kd_frame frame;
+    const uint8_t *at;
+
+    for (size_t done = 0; done < size;) {
+        done += kd_framer_push(framer, bytes + done, size - done);
+        while (kd_framer_next(framer, false, &frame, &at) != KD_FRAME_NEED_MORE)
+            continue;
+    }
+    return kd_framer_missing(framer);
+}
+
 static void on_received(void *context, uint64_t when, const uint8_t *bytes, size_t size)
 {
     struct relay_end *end = context;
@@ -129,6 +147,7 @@ static void on_received(void *context, uint64_t when, const uint8_t *bytes, size
         forward(end, when, bytes, size, NULL);
     status_add(relay->config.status,
                end->side == SIDE_DEBUGGER ? STATUS_BYTES_DEBUGGER : STATUS_BYTES_TARGET, size);
+    channel_gather(end->channel, still_missing(&end->framer, bytes, size));
 }
 
 static void on_drained(void *context)
@@ -527,6 +546,8 @@ static uint64_t break_in_at(const struct relay *relay)
 {
     if (relay->break_in_since == 0)
         return UINT64_MAX;
+    if (kd_framer_missing(&relay->ends[SIDE_DEBUGGER].framer) > 0)
+        return relay->break_in_since + RELAY_PATIENCE;
     return earlier(relay->ends[SIDE_DEBUGGER].last + RELAY_QUIET,
                    relay->break_in_since + RELAY_PATIENCE);
 }
@@ -619,12 +640,14 @@ struct relay *relay_new(const struct relay_config *config, struct problem *probl
     if (config->fault)
         fault_init(&relay->fault, config->fault, &fault_events, relay);
     for (int i = 0; i < 2; i++) {
+        const struct kd_framing framing = {KD_PACKET_MAX_SIZE, lane_flow((enum side)i)};
         struct relay_end *end = &relay->ends[i];
 
         end->relay = relay;
         end->side = (enum side)i;
         end->end = config->ends[i];
         end->retry_delay = RELAY_RETRY_MIN;
+        kd_framer_init(&end->framer, &framing, end->buffer, sizeof end->buffer);
         end->channel = channel_new(config->loop, end->end, &channel_events, end);
         if (!end->channel) {
             problem_set(problem, "out of memory");

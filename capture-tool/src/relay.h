@@ -46,8 +46,8 @@
 #define RELAY_RETRY_MAX (200 * CLOCK_MILLISECOND)
 #define RELAY_START_MAX (2 * CLOCK_SECOND)
 #define RELAY_DRAIN     (5 * CLOCK_SECOND) /* for what is queued when the relay ends */
-/* A break-in byte is put in only while the debugger is quiet, so that it does not fall into a
- * packet; it does not wait longer than the second. */
+/* A break-in byte is put in only while the debugger is quiet and not within a packet; it does not
+ * wait longer than the second. */
 #define RELAY_QUIET    (20 * CLOCK_MILLISECOND)
 #define RELAY_PATIENCE CLOCK_SECOND
 

@@ -328,7 +328,7 @@ KINDS = [
     Line("serial", _prepare_serial, _connect_serial, mib=1),
     Line("exec", _prepare_exec, _accept),
 ]
-UNIX, UNIX_LISTEN, TCP, TCP_LISTEN = KINDS[:4]
+UNIX, UNIX_LISTEN, TCP, TCP_LISTEN, PTY = KINDS[:5]
 
 
 def start(debugger: Line, target: Line, *options) -> tuple[Tap, Peer, Peer]:

@@ -219,6 +219,44 @@ class Volume(unittest.TestCase):
             self.assertEqual(len(target.receive(sent)), sent)
 
 
+class ByteByByte(unittest.TestCase):
+    """As virtual serial ports hand packets over; the tap lets them gather (gather.h)."""
+
+    def packets(self, count: int) -> bytes:
+        return b"".join(kdwire.packet(2, 0x80800000 + number % 2, bytes(56 + number % 7))
+                        for number in range(count))
+
+    def trickle(self, peer, data: bytes):
+        for at in range(len(data)):
+            peer.send(data[at:at + 1])
+
+    def check(self, kinds, end):
+        tap, debugger, target = start(*kinds)
+        with tap:
+            data = self.packets(40)
+            self.trickle(target, data)
+            self.assertEqual(debugger.receive(len(data)), data)
+            half = data[:40]
+            self.trickle(target, half)
+            self.assertEqual(debugger.receive(len(half)), half)  # nothing more comes
+            self.trickle(target, data[40:60])
+            end(target)
+            self.assertEqual(debugger.receive(20), data[40:60])
+            tap.wait("disconnected", end=TARGET)
+        debugger.close()
+
+    def test_sockets(self):
+        self.check((kdtap.UNIX_LISTEN, kdtap.UNIX), lambda target: target.close())
+        self.check((kdtap.TCP_LISTEN, kdtap.TCP), lambda target: target.close())
+
+    def test_half_closed(self):
+        self.check((kdtap.TCP_LISTEN, kdtap.TCP),
+                   lambda target: target.sock.shutdown(socket.SHUT_WR))
+
+    def test_pty(self):
+        self.check((kdtap.UNIX_LISTEN, kdtap.PTY), lambda target: target.close())
+
+
 class Side:
     """An end of the tap in the test of disconnects: what its connections sent and received."""
 

@@ -437,6 +437,27 @@ static void pause_on_the_line(void)
     CHECK_EQ_U64(kd_framer_next(&framer, false, &frame, &at), KD_FRAME_BREAKIN);
 }
 
+/* What is still to come of a packet: of its header first, then of all of it. */
+static void what_is_missing(void)
+{
+    static uint8_t buffer[KD_FRAMER_CAPACITY(KD_PACKET_MAX_SIZE)];
+    uint8_t bytes[128];
+    size_t size = unhex(S_READ, bytes); /* 16 + 56 + 1 */
+    struct kd_framer framer;
+    struct kd_frame frame;
+    const uint8_t *at;
+
+    kd_framer_init(&framer, framing_of(DOWN), buffer, sizeof buffer);
+    CHECK_EQ_U64(kd_framer_missing(&framer), 0);
+    for (size_t i = 0; i < size; i++) {
+        kd_framer_push(&framer, bytes + i, 1);
+        while (kd_framer_next(&framer, false, &frame, &at) != KD_FRAME_NEED_MORE)
+            CHECK_EQ_U64(frame.kind, KD_FRAME_PACKET);
+        CHECK_EQ_U64(kd_framer_missing(&framer), (i < 15 ? 16 : 73) - (i + 1));
+    }
+    CHECK_EQ_U64(size, 73);
+}
+
 /* The smallest buffer allowed, and a packet that fills it. */
 static void framer_without_room_to_spare(void)
 {
@@ -629,6 +650,7 @@ static void who_sent_it(void)
 KD_TEST_MAIN({"named streams", named_streams}, {"every cut", every_cut},
              {"random cuts", random_cuts}, {"lost bytes", lost_bytes}, {"needs", needs},
              {"packet members", packet_members}, {"pause on the line", pause_on_the_line},
+             {"what is missing", what_is_missing},
              {"framer without room to spare", framer_without_room_to_spare},
              {"framer for next to nothing", framer_for_next_to_nothing},
              {"named datagrams", named_datagrams},

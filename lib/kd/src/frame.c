@@ -305,3 +305,11 @@ enum kd_frame_kind kd_framer_next(struct kd_framer *framer, bool end, struct kd_
             false; /* what comes after a pause does not continue the noise before */
     return frame->kind;
 }
+
+size_t kd_framer_missing(const struct kd_framer *framer)
+{
+    size_t size = framer->end - framer->start;
+    size_t need = framer->need > KD_HEADER_SIZE ? framer->need : KD_HEADER_SIZE;
+
+    return size > 0 && need > size ? need - size : 0;
+}

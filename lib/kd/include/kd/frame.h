@@ -103,4 +103,8 @@ size_t kd_framer_push(struct kd_framer *framer, const uint8_t *bytes, size_t siz
 enum kd_frame_kind kd_framer_next(struct kd_framer *framer, bool end, struct kd_frame *frame,
                                   const uint8_t **bytes);
 
+/* How many bytes the packet that seems to have begun still lacks, or its header while that is not
+ * complete, after kd_framer_next has returned NEED_MORE. 0: nothing has begun. */
+size_t kd_framer_missing(const struct kd_framer *framer);
+
 #endif
