@@ -10,8 +10,7 @@
 
 void lane_init(struct lane *lane, enum side side, const struct lane_events *events, void *context)
 {
-    const struct kd_framing framing = {
-        KD_PACKET_MAX_SIZE, side == SIDE_DEBUGGER ? KD_FLOW_TO_TARGET : KD_FLOW_TO_DEBUGGER};
+    const struct kd_framing framing = {KD_PACKET_MAX_SIZE, lane_flow(side)};
 
     lane->side = side;
     lane->events = events;
