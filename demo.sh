@@ -99,7 +99,7 @@ bc *
 g
 wait stop
 expect Access violation
-ln rip
+bt 5
 r rip=rip+2
 gh
 expect "your name\? "
@@ -149,7 +149,8 @@ stop_machine()
 debug_with_kdlens()
 {
     write_script >"$work/demo.kd"
-    start_machine "unix-listen:$work/debugger" 'arguments = loop=1000 write prompt' 'break = no'
+    start_machine "unix-listen:$work/debugger" 'arguments = loop=1000 write prompt' 'break = no' \
+        'stack = off'
     echo "The machine boots, which takes some seconds..."
     "$kdlens" debug "unix:$work/debugger" "$work/demo.kd" -y "$images" -t "$patience"
 }
