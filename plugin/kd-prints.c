@@ -49,17 +49,13 @@ static tap_packet_status see(void *data, packet_info *pinfo, epan_dissect_t *edt
 void kd_prints_register(void)
 {
     static stat_tap_table_ui ui = {
-        .group = REGISTER_PACKET_STAT_GROUP_UNSORTED,
         .title = "KD Prints and Prompts",
         .tap_name = KD_TAP_FOLLOW,
         .cli_string = "kd,prints",
-        .stat_tap_init_cb = kd_table_init,
         .packet_func = see,
-        .stat_tap_reset_table_cb = kd_table_reset,
-        .stat_tap_free_table_item_cb = kd_table_free_item,
         .nfields = array_length(columns),
         .fields = columns,
     };
 
-    register_stat_tap_table_ui(&ui);
+    kd_table_register(&ui);
 }

@@ -10,32 +10,41 @@
 #define ROWS   100000u /* no one reads more */
 #define LATEST 4096u   /* rows that may still be filled in */
 
-void kd_table_init(stat_tap_table_ui *ui)
-{
-    stat_tap_table *table = stat_tap_find_table(ui, ui->title);
-
-    if (table)
-        kd_table_reset(table);
-    else
-        stat_tap_add_table(ui, stat_tap_init_table(ui->title, (int)ui->nfields, 0, NULL));
-}
-
-void kd_table_free_item(stat_tap_table *table _U_, unsigned row _U_, unsigned column _U_,
-                        stat_tap_table_item_type *item)
+static void free_item(stat_tap_table *table _U_, unsigned row _U_, unsigned column _U_,
+                      stat_tap_table_item_type *item)
 {
     if (item->type == TABLE_ITEM_STRING)
         g_free((char *)item->value.string_value);
     item->type = TABLE_ITEM_NONE;
 }
 
-void kd_table_reset(stat_tap_table *table)
+static void reset(stat_tap_table *table)
 {
     for (unsigned row = 0; row < table->num_elements; row++) {
         for (unsigned column = 0; column < table->num_fields; column++)
-            kd_table_free_item(table, row, column, &table->elements[row][column]);
+            free_item(table, row, column, &table->elements[row][column]);
         g_free(table->elements[row]);
     }
     table->num_elements = 0;
+}
+
+static void init(stat_tap_table_ui *ui)
+{
+    stat_tap_table *table = stat_tap_find_table(ui, ui->title);
+
+    if (table)
+        reset(table);
+    else
+        stat_tap_add_table(ui, stat_tap_init_table(ui->title, (int)ui->nfields, 0, NULL));
+}
+
+void kd_table_register(stat_tap_table_ui *ui)
+{
+    ui->group = REGISTER_PACKET_STAT_GROUP_UNSORTED;
+    ui->stat_tap_init_cb = init;
+    ui->stat_tap_reset_table_cb = reset;
+    ui->stat_tap_free_table_item_cb = free_item;
+    register_stat_tap_table_ui(ui);
 }
 
 stat_tap_table *kd_table_of(void *tap_data)

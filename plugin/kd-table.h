@@ -9,11 +9,9 @@
 
 #include <epan/stat_tap_ui.h>
 
-/* For stat_tap_init_cb, stat_tap_reset_table_cb and stat_tap_free_table_item_cb. */
-void kd_table_init(stat_tap_table_ui *ui);
-void kd_table_reset(stat_tap_table *table);
-void kd_table_free_item(stat_tap_table *table, unsigned row, unsigned column,
-                        stat_tap_table_item_type *item);
+/* Registers a ui that has its names, its columns and packet_func; what all lists have in common is
+ * filled in. It lives as long as Wireshark. */
+void kd_table_register(stat_tap_table_ui *ui);
 
 /* The table of a tap listener's data. */
 stat_tap_table *kd_table_of(void *tap_data);

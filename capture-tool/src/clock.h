@@ -17,6 +17,12 @@
 #define CLOCK_MILLISECOND UINT64_C(1000000)
 #define CLOCK_SECOND      UINT64_C(1000000000)
 
+/* The sooner of two times; UINT64_MAX is never. */
+static inline uint64_t clock_earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Never goes backwards; starts anywhere. */
 uint64_t clock_monotonic(void);
 

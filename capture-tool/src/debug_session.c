@@ -225,11 +225,6 @@ static const struct channel_events channel_events = {
 
 /* --- waiting */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t client_due(const struct debug_session *session)
 {
     uint64_t due = kd_client_deadline(&session->client);
@@ -239,7 +234,7 @@ static uint64_t client_due(const struct debug_session *session)
 
 static bool turn(struct debug_session *session, uint64_t until, struct problem *problem)
 {
-    until = earlier(earlier(until, client_due(session)), session->reopen_at);
+    until = clock_earlier(clock_earlier(until, client_due(session)), session->reopen_at);
     if (!channel_loop_turn(session->loop, until, problem))
         return false;
     if (signal_ends() && !session->leaving) {

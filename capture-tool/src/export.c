@@ -14,6 +14,7 @@
 
 #include "files.h"
 #include "interrupt.h"
+#include "keyring.h"
 #include "progress.h"
 #include "verbs.h"
 
@@ -254,10 +255,7 @@ static const struct option options[] = {
      .help = "JSON lines: count seconds from the first line instead of from 1970"},
     {0, "stream", OPTION_NUMBER, MEMBER(stream), .value = "N", .min = 1, .max = KD_STREAMS_MAX,
      .help = "which, when the capture holds several"},
-    {0, "key-file", OPTION_TEXT, MEMBER(key_file), .value = "FILE", .complete = COMPLETE_FILE,
-     .help = "KDNET keys, one a line: KEY, ADDRESS KEY or ADDRESS:PORT KEY; - for standard input"},
-    {'k', "key", OPTION_TEXT, MEMBER(key), .value = "KEY",
-     .help = "a KDNET key; other users of this machine can see it"},
+    KEYRING_OPTIONS(MEMBER(key_file), MEMBER(key)),
     {0},
 };
 

@@ -17,6 +17,22 @@
 #define KEYRING_KEYS_MAX  64u
 #define KEYRING_LINE_SIZE 128u
 
+/* A verb's options for keys, of options.h; where the members are that the file's name and the key
+ * go into. */
+#define KEYRING_OPTIONS(key_file, key)                                                       \
+    {0,                                                                                      \
+     "key-file",                                                                             \
+     OPTION_TEXT,                                                                            \
+     key_file,                                                                               \
+     .value = "FILE",                                                                        \
+     .complete = COMPLETE_FILE,                                                              \
+     .help = "KDNET keys, one a line: KEY, ADDRESS KEY or ADDRESS:PORT KEY; - for standard " \
+             "input"},                                                                       \
+    {                                                                                        \
+        'k', "key", OPTION_TEXT, key,                                                        \
+            .value = "KEY", .help = "a KDNET key; other users of this machine can see it"    \
+    }
+
 struct keyring;
 
 struct keyring *keyring_new(struct problem *problem);

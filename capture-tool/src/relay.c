@@ -537,36 +537,31 @@ static void take_requests(struct relay *relay)
 
 /* --- time */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t break_in_at(const struct relay *relay)
 {
     if (relay->break_in_since == 0)
         return UINT64_MAX;
     if (kd_framer_missing(&relay->ends[SIDE_DEBUGGER].framer) > 0)
         return relay->break_in_since + RELAY_PATIENCE;
-    return earlier(relay->ends[SIDE_DEBUGGER].last + RELAY_QUIET,
-                   relay->break_in_since + RELAY_PATIENCE);
+    return clock_earlier(relay->ends[SIDE_DEBUGGER].last + RELAY_QUIET,
+                         relay->break_in_since + RELAY_PATIENCE);
 }
 
 static uint64_t next_deadline(const struct relay *relay)
 {
-    uint64_t next = earlier(break_in_at(relay), relay->ending ? relay->end_at : UINT64_MAX);
+    uint64_t next = clock_earlier(break_in_at(relay), relay->ending ? relay->end_at : UINT64_MAX);
 
     for (int i = 0; i < 2; i++) {
         const struct relay_end *end = &relay->ends[i];
 
         if (end->state == END_DOWN)
-            next = earlier(next, end->retry_at);
+            next = clock_earlier(next, end->retry_at);
         else if (end->state == END_HALF)
-            next = earlier(next, end->linger_at);
+            next = clock_earlier(next, end->linger_at);
     }
     if (relay->config.fault)
-        next = earlier(next, fault_deadline(&relay->fault));
-    return hold_active(&relay->hold) ? earlier(next, hold_deadline(&relay->hold)) : next;
+        next = clock_earlier(next, fault_deadline(&relay->fault));
+    return hold_active(&relay->hold) ? clock_earlier(next, hold_deadline(&relay->hold)) : next;
 }
 
 static void tick_fault(struct relay *relay, uint64_t now)

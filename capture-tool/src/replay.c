@@ -272,11 +272,6 @@ static const struct channel_events channel_events = {
 
 /* --- the loop */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t due(const struct replay *replay)
 {
     uint64_t target = UINT64_MAX, fault = UINT64_MAX;
@@ -288,7 +283,7 @@ static uint64_t due(const struct replay *replay)
     }
     if (replay->fault)
         fault = fault_deadline(replay->fault);
-    return earlier(earlier(target, fault), replay->reopen_at);
+    return clock_earlier(clock_earlier(target, fault), replay->reopen_at);
 }
 
 static void do_what_is_due(struct replay *replay)

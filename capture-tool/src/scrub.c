@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "files.h"
 #include "interrupt.h"
+#include "keyring.h"
 #include "progress.h"
 #include "verbs.h"
 
@@ -526,10 +527,7 @@ static const struct option options[] = {
      .help = "leave texts as they are: prints, prompts and answers, commands, other text on the "
              "line"},
     {0, "json", OPTION_FLAG, MEMBER(json), .help = "one JSON line: what was done"},
-    {0, "key-file", OPTION_TEXT, MEMBER(key_file), .value = "FILE", .complete = COMPLETE_FILE,
-     .help = "KDNET keys, one a line: KEY, ADDRESS KEY or ADDRESS:PORT KEY; - for standard input"},
-    {'k', "key", OPTION_TEXT, MEMBER(key), .value = "KEY",
-     .help = "a KDNET key; other users of this machine can see it"},
+    KEYRING_OPTIONS(MEMBER(key_file), MEMBER(key)),
     {0},
 };
 

@@ -19,6 +19,7 @@
 
 #include "analysis/session.h"
 #include "kd_streams.h"
+#include "keyring.h"
 #include "options.h"
 #include "problem.h"
 
@@ -37,27 +38,17 @@ struct sessions_options {
             offsetof(type, member) + offsetof(struct sessions_options, capture),           \
             .complete = COMPLETE_FILE                                                      \
     }
-#define SESSIONS_OPTIONS(type, member)                                                            \
-    {0,                                                                                           \
-     "session",                                                                                   \
-     OPTION_NUMBER,                                                                               \
-     offsetof(type, member) + offsetof(struct sessions_options, session),                         \
-     .value = "N",                                                                                \
-     .min = 1,                                                                                    \
-     .max = KD_STREAMS_MAX,                                                                       \
-     .help = "only this one, when the capture holds several"},                                    \
-        {0,                                                                                       \
-         "key-file",                                                                              \
-         OPTION_TEXT,                                                                             \
-         offsetof(type, member) + offsetof(struct sessions_options, key_file),                    \
-         .value = "FILE",                                                                         \
-         .complete = COMPLETE_FILE,                                                               \
-         .help = "KDNET keys, one a line: KEY, ADDRESS KEY or ADDRESS:PORT KEY; - for standard "  \
-                 "input"},                                                                        \
-    {                                                                                             \
-        'k', "key", OPTION_TEXT, offsetof(type, member) + offsetof(struct sessions_options, key), \
-            .value = "KEY", .help = "a KDNET key; other users of this machine can see it"         \
-    }
+#define SESSIONS_OPTIONS(type, member)                                                        \
+    {0,                                                                                       \
+     "session",                                                                               \
+     OPTION_NUMBER,                                                                           \
+     offsetof(type, member) + offsetof(struct sessions_options, session),                     \
+     .value = "N",                                                                            \
+     .min = 1,                                                                                \
+     .max = KD_STREAMS_MAX,                                                                   \
+     .help = "only this one, when the capture holds several"},                                \
+        KEYRING_OPTIONS(offsetof(type, member) + offsetof(struct sessions_options, key_file), \
+                        offsetof(type, member) + offsetof(struct sessions_options, key))
 
 struct sessions_handler {
     void *context;

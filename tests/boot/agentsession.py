@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Sessions with the agent in QEMU, each recorded by kdlens tap.
 
-  boot(folder, files, ...)    boots once and saves; the file that Session starts from
+  boot(folder, files, ...)    boots once and saves; what Session starts from
+  boot_example(folder, ...)   the same with the agent and kdexample
   Session(saved)              the machine goes on, with a tap on its line
   Debugger(session)           kdlens debug at that tap, driven line by line through its JSON
   Image(path)                 an image on disk: sections, and the names of its PDB
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+import unittest
 import uuid
 import zlib
 from pathlib import Path
@@ -143,6 +145,26 @@ def boot(folder: Path, files: dict, until=first_packet, **options) -> dict:
         until(guest)
         guest.save(saved)
     return {"esp": esp, "saved": saved, **options}
+
+
+def scratch_folder(prefix: str) -> Path:
+    """For setUpModule: where a module's tests keep their files; SkipTest when there can be none."""
+    reason = missing()
+    if reason:
+        raise unittest.SkipTest(reason)
+    scratch = Path(tempfile.mkdtemp(prefix=prefix))
+    unittest.addModuleCleanup(shutil.rmtree, scratch, True)
+    return scratch
+
+
+def boot_example(folder: Path, settings: str = "", **options) -> dict:
+    """The agent, which starts kdexample; settings: further lines of kdagent.cfg."""
+    return boot(folder, {
+        "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi",
+        "kdagent.efi": IMAGES / "kdagent.efi",
+        "kdexample.efi": IMAGES / "kdexample.efi",
+        "kdagent.cfg": f"chain = \\kdexample.efi\nwait = forever\n{settings}".encode(),
+    }, **options)
 
 
 class Session:

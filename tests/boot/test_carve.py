@@ -10,9 +10,7 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
 import agentsession
 import kdtap
@@ -24,20 +22,11 @@ STEP = 0x1000
 
 
 def setUpModule():
-    reason = agentsession.missing()
-    if reason:
-        raise unittest.SkipTest(reason)
-    scratch = Path(tempfile.mkdtemp(prefix="kdcarve"))
-    unittest.addModuleCleanup(shutil.rmtree, scratch, True)
+    scratch = agentsession.scratch_folder("kdcarve")
     globals()["SCRATCH"] = scratch
     globals()["EXAMPLE"] = Image(IMAGES / "kdexample.efi")
     globals()["AGENT"] = Image(IMAGES / "kdagent.efi")
-    saved = agentsession.boot(scratch, {
-        "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi",
-        "kdagent.efi": IMAGES / "kdagent.efi",
-        "kdexample.efi": IMAGES / "kdexample.efi",
-        "kdagent.cfg": b"chain = \\kdexample.efi\nwait = forever\n",
-    })
+    saved = agentsession.boot_example(scratch)
     globals()["SESSION"] = session = Session(saved)
     unittest.addModuleCleanup(session.close)
     record(session)

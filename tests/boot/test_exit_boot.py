@@ -4,11 +4,8 @@
 by itself and resets the machine, which then stands still to be looked at. Nothing of the agent may
 be left: what it left would have faulted, or be in the machine's memory.
 """
-import shutil
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
 import agentsession
 from agentsession import IMAGES, Image, Session
@@ -19,19 +16,10 @@ STANDS = ("-action", "reboot=shutdown,shutdown=pause")
 
 
 def setUpModule():
-    reason = agentsession.missing()
-    if reason:
-        raise unittest.SkipTest(reason)
-    scratch = Path(tempfile.mkdtemp(prefix="kdexit"))
-    unittest.addModuleCleanup(shutil.rmtree, scratch, True)
+    scratch = agentsession.scratch_folder("kdexit")
     globals()["AGENT"] = Image(IMAGES / "kdagent.efi")
     globals()["EXAMPLE"] = Image(IMAGES / "kdexample.efi")
-    globals()["SAVED"] = agentsession.boot(scratch, {
-        "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi",
-        "kdagent.efi": IMAGES / "kdagent.efi",
-        "kdexample.efi": IMAGES / "kdexample.efi",
-        "kdagent.cfg": b"chain = \\kdexample.efi\nmessage = 60000\nwait = forever\n",
-    }, extra=STANDS)
+    globals()["SAVED"] = agentsession.boot_example(scratch, "message = 60000\n", extra=STANDS)
 
 
 class ExitBootServices(unittest.TestCase):

@@ -3,11 +3,8 @@
 """A PCI Express root port has capabilities behind the first 256 bytes, which only memory leads to;
 the emulator's monitor reads them at the place that the firmware gives them.
 """
-import shutil
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
 import agentsession
 from agentsession import IMAGES, Session
@@ -19,11 +16,7 @@ ADVANCED_ERRORS = 0x0001  # capability id, the first of them in this device
 
 
 def setUpModule():
-    reason = agentsession.missing()
-    if reason:
-        raise unittest.SkipTest(reason)
-    scratch = Path(tempfile.mkdtemp(prefix="kdpci"))
-    unittest.addModuleCleanup(shutil.rmtree, scratch, True)
+    scratch = agentsession.scratch_folder("kdpci")
     globals()["SAVED"] = agentsession.boot(scratch, {
         "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi",
         "kdagent.efi": IMAGES / "kdagent.efi",

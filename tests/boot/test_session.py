@@ -69,19 +69,10 @@ FAULTS = [
 
 
 def setUpModule():
-    reason = agentsession.missing()
-    if reason:
-        raise unittest.SkipTest(reason)
-    scratch = Path(tempfile.mkdtemp(prefix="kdsession"))
-    unittest.addModuleCleanup(shutil.rmtree, scratch, True)
+    scratch = agentsession.scratch_folder("kdsession")
     globals()["SCRATCH"] = scratch
     globals()["EXAMPLE"] = Image(IMAGES / "kdexample.efi")
-    globals()["SAVED"] = agentsession.boot(scratch, {
-        "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi",
-        "kdagent.efi": IMAGES / "kdagent.efi",
-        "kdexample.efi": IMAGES / "kdexample.efi",
-        "kdagent.cfg": b"chain = \\kdexample.efi\nwait = forever\n",
-    })
+    globals()["SAVED"] = agentsession.boot_example(scratch)
 
 
 def place(name: str) -> str:

@@ -4,13 +4,10 @@
 """The machine has a PS/2 keyboard and kdexample, which asks in the debugger for words.
 """
 import re
-import shutil
 import struct
 import sys
-import tempfile
 import time
 import unittest
-from pathlib import Path
 
 import agentsession
 from agentsession import IMAGES, PATIENCE, Image, Session
@@ -21,19 +18,10 @@ FAULT = "kdagent: fault in the engine, vector ([0-9a-f]+) at ([0-9a-f]+), addres
 
 
 def setUpModule():
-    reason = agentsession.missing()
-    if reason:
-        raise unittest.SkipTest(reason)
-    scratch = Path(tempfile.mkdtemp(prefix="kdstops"))
-    unittest.addModuleCleanup(shutil.rmtree, scratch, True)
+    scratch = agentsession.scratch_folder("kdstops")
     globals()["AGENT"] = Image(IMAGES / "kdagent.efi")
     globals()["EXAMPLE"] = Image(IMAGES / "kdexample.efi")
-    globals()["SAVED"] = agentsession.boot(scratch, {
-        "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi",
-        "kdagent.efi": IMAGES / "kdagent.efi",
-        "kdexample.efi": IMAGES / "kdexample.efi",
-        "kdagent.cfg": b"chain = \\kdexample.efi\nmessage = 60000\nwait = forever\n",
-    })
+    globals()["SAVED"] = agentsession.boot_example(scratch, "message = 60000\n")
 
 
 class Case(unittest.TestCase):

@@ -8,27 +8,9 @@
 #include "analysis/carve.h"
 #include "analysis/dump.h"
 #include "check.h"
+#include "memory_place.h"
 
 #define BASE 0xfffff80000400000u
-
-struct place {
-    struct kda_store *store;
-    struct kda_memory *memory;
-};
-
-static struct place new_place(void)
-{
-    struct place place = {.store = kda_store_new(0)};
-
-    place.memory = kda_memory_new(place.store);
-    return place;
-}
-
-static void free_place(struct place *place)
-{
-    kda_memory_free(place->memory);
-    kda_store_free(place->store);
-}
 
 static void see(struct place *place, enum kda_origin origin, uint32_t frame, uint64_t address,
                 const void *bytes, size_t size)
@@ -238,7 +220,8 @@ static void minidump(void)
     static const uint8_t wide[] = {12,   0,    0,    0,   'a', 0,    0xe9, 0, 0xac,
                                    0x20, 0xfd, 0xff, 'b', 0,   0xfd, 0xff, 0, 0};
     static uint8_t contexts[2][sizeof(struct kd_context_amd64)] = {{1}, {2}};
-    const struct kda_dump_thread threads[] = {{1, contexts[0]}, {0, contexts[1]}};
+    const struct kda_dump_thread threads[] = {{.processor = 1, .context = contexts[0]},
+                                              {.processor = 0, .context = contexts[1]}};
     const struct kda_dump_module module = {.base = BASE, .name = name, .name_size = sizeof name};
     struct place place = new_place();
     const struct kda_dump dump = {.arch = KD_ARCH_AMD64,
@@ -282,7 +265,7 @@ static void core_of_many_runs(void)
     static struct file file = {.limit = sizeof file.bytes};
     static uint8_t context[sizeof(struct kd_context_amd64)];
     static const uint8_t byte = 7;
-    const struct kda_dump_thread thread = {0, context};
+    const struct kda_dump_thread thread = {.processor = 0, .context = context};
     struct place place = new_place();
     const struct kda_dump dump = {.arch = KD_ARCH_AMD64,
                                   .processors = 1,

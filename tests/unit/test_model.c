@@ -8,6 +8,7 @@
 
 #include "analysis/model.h"
 #include "check.h"
+#include "memory_place.h"
 
 /* --- the store */
 
@@ -40,25 +41,6 @@ static void store_spills(void)
 }
 
 /* --- memory */
-
-struct place {
-    struct kda_store *store;
-    struct kda_memory *memory;
-};
-
-static struct place new_place(void)
-{
-    struct place place = {.store = kda_store_new(0)};
-
-    place.memory = kda_memory_new(place.store);
-    return place;
-}
-
-static void free_place(struct place *place)
-{
-    kda_memory_free(place->memory);
-    kda_store_free(place->store);
-}
 
 static void see(struct place *place, enum kda_origin origin, uint32_t frame, uint32_t stop,
                 uint64_t address, const char *text)
