@@ -5,6 +5,8 @@ which QEMU's user network goes. One session and a reboot in the middle are recor
 from the beginning and by one that begins too late. What is expected is what QEMU itself saw on the
 machine's network adapter, and what WinDbg printed.
 
+Then WinDbg itself has a wrong key: the machine offers itself in vain.
+
 KDLENS_WINDOWS_KDNET_TARGET names the disk image (bootmanager.py); its BCD store has port and key of
 KDLENS_WINDOWS_KDNET_PORT and KDLENS_WINDOWS_KDNET_KEY, or the values below. Skips, saying why,
 where the engine, the image or the right to listen cannot be had.
@@ -38,6 +40,8 @@ KEY = (os.environ.get("KDLENS_WINDOWS_KDNET_KEY")
        or "1a2b3c4d5e6f7.8g9h0i1j2k3l.2m6n7o8p9q0r1.2s3t4u5v6w7x")
 WRONG_KEY = "1.2.3.4"
 PATIENCE = bootmanager.BOOT_PATIENCE
+OFFERS = 6  # until it is certain that the debugger does not answer
+REFUSAL = "Packet failed authentication"  # WinDbg's words
 CONTROL = "1"  # kdnet.channel: offers and responses
 DATA = "0"
 COMMANDS = ["r", "r cr0,cr2,cr3,cr4", "lm", "db @rsp L80", "dq @rsp L10", "k", "u @rip L3"]
@@ -121,7 +125,7 @@ def doctor(file: Path, *options) -> tuple[int, dict[str, dict]]:
     done = subprocess.run([kdtap.PROGRAM, "doctor", "--json", *map(str, options), file],
                           capture_output=True, text=True, timeout=PATIENCE)
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    return done.returncode, {row["verdict"]: row for row in found if "gravity" in row}
+    return done.returncode, {row["verdict"]: row for row in found if row["event"] == "diagnosis"}
 
 
 @unittest.skipIf(missing(), missing())
@@ -226,6 +230,82 @@ class Kdnet(unittest.TestCase):
         self.assertEqual(kdtest.problems(self.story.late, *self.preferences()), [])
         windbgtext.follow(self.story.texts[1], "amd64",
                           kdcapture.packets(self.story.late, *self.preferences()))
+
+
+class Stranger:
+    """WinDbg waits with a key that is not the target's; the machine boots and offers itself."""
+
+    def __init__(self):
+        self.folder = kdtap.new_path()
+        self.folder.mkdir()
+        self.key_file = self.folder / "key"
+        self.key_file.write_text(f"{KEY}\n")
+        self.file = self.folder / "stranger.pcapng"
+        with live.Capture("--port", PORT, "--key-file", self.key_file,
+                          "-w", self.file) as capture, \
+                windbg.Engine(windbg.net(PORT, WRONG_KEY), initial_break=True) as engine, \
+                bootmanager.NetworkMachine(self.folder):
+            engine.wait_text(REFUSAL, patience=PATIENCE)
+            capture.wait_for("authentic", OFFERS)
+            self.state, self.text = engine.state, engine.text
+        self.counts = capture.last
+
+
+@unittest.skipIf(missing(), missing())
+class WrongKeyOfTheDebugger(unittest.TestCase):
+    """The capture has the target's key, or WinDbg's, or none."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.story = Stranger()
+
+    def rows(self, key: str, *names: str, **more) -> list[tuple]:
+        return kdtest.fields(self.story.file, list(names), *Kdnet.preferences(key), two_pass=True,
+                             **more)
+
+    def test_windbg_refuses_each_offer(self):
+        """It says so, and never gets to the target."""
+        self.assertEqual(self.story.state, "attached")
+        self.assertIn(REFUSAL, self.story.text)
+        self.assertNotIn("Kernel Debugger connection established", self.story.text)
+
+    def test_the_capture_has_nothing_but_offers(self):
+        """All of the target, with the key that is given; the debugger says nothing at all."""
+        self.assertGreaterEqual(self.story.counts["authentic"], OFFERS)
+        self.assertEqual((self.story.counts["sealed"], self.story.counts["lost"]), (0, 0))
+        offers = self.rows(KEY, "kdnet.poke.nonce", "kdnet.poke.connected_port",
+                           "kdnet.expert.unanswered", "udp.dstport")
+        self.assertEqual(len(offers), self.story.counts["authentic"])
+        self.assertEqual(len({nonce for nonce, *_ in offers}), len(offers))
+        for nonce, connected, unanswered, port in offers:
+            self.assertTrue(nonce and unanswered)
+            self.assertEqual((connected, port), ("0", str(PORT)))
+        self.assertEqual(kdtest.problems(self.story.file, *Kdnet.preferences()), [])
+
+    def test_doctor_with_the_key_of_the_target(self):
+        """Nobody answers, and one reason is the debugger's key."""
+        status, found = doctor(self.story.file, "--key-file", self.story.key_file)
+        self.assertEqual(status, 1)
+        self.assertEqual([name for name, row in found.items() if row["gravity"] == "fault"],
+                         ["kdnet-no-response"])
+        self.assertIn(REFUSAL, found["kdnet-no-response"]["next"])
+        # Its offers have one number, which is no reason to call them copies.
+        self.assertNotIn("kdnet-mirrored", found)
+
+    def test_the_key_of_the_debugger_only(self):
+        """It is wrong for the capture, too: no offer opens, and each says why."""
+        status, found = doctor(self.story.file, "--key", WRONG_KEY)
+        self.assertEqual(status, 1)
+        self.assertEqual([name for name, row in found.items() if row["gravity"] == "fault"],
+                         ["kdnet-wrong-key"])
+        self.assertIn("nobody answers", found["kdnet-wrong-key"]["detail"])
+        rows = self.rows(WRONG_KEY, "kdnet.expert.wrong_key", "kdnet.poke.nonce")
+        self.assertTrue(all(wrong and not nonce for wrong, nonce in rows))
+
+    def test_no_key(self):
+        status, found = doctor(self.story.file)
+        self.assertEqual(status, 1)
+        self.assertIn("the other does not answer", found["kdnet-no-key"]["detail"])
 
 
 if __name__ == "__main__":

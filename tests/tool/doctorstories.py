@@ -151,9 +151,11 @@ def kdnet_joined_late() -> Story:
 
 
 def kdnet_no_response() -> Story:
+    """Offers as Windows' boot debugger makes them: a nonce each, and all the same number."""
     link = net("kdnet-no-response")
     for _ in range(4):
         link.path.poke()
+        link.path._poke_sequence = 0
         link.path.story.wait(3000)
     return quiet(link)
 

@@ -192,6 +192,10 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(names - names_here, set())
         self.assertGreater(len(names), 40)
 
+    def test_offers_with_one_number_are_no_copies(self):
+        found = diagnoses(made(ill.kdnet_no_response), ill.KEY)
+        self.assertNotIn("kdnet-mirrored", [each["verdict"] for each in found])
+
     def test_a_capture_with_holes(self):
         found = diagnoses(PCAPS / "truncated.pcapng")
         self.assertIn("capture-gaps", grave(found))

@@ -63,9 +63,9 @@ struct doctor_net {
     uint64_t datagrams;
     uint64_t opened, sealed_control, sealed_data;
     uint64_t pokes, responses, empty, announces, target_data, debugger_data;
-    uint64_t duplicates, copies; /* copies: of the datagram just before, of the same sender */
+    uint64_t duplicates, copies; /* copies: data like the one just before, of the same sender */
     uint64_t missing;
-    uint64_t sequence[2][2]; /* newest, by control and from_debugger */
+    uint64_t sequence[2]; /* newest of the data, by from_debugger */
     uint32_t last_response, first_poke;
     uint64_t responses_unheard; /* since the target's last data */
     bool offered;               /* an offer has come since the newest response */

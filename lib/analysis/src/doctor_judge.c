@@ -243,7 +243,8 @@ static void judge_exchange(struct judging *j)
 static void judge_net(struct judging *j)
 {
     const struct doctor_net *net = &j->doctor->net;
-    uint64_t share = net->opened ? 100 * net->copies / net->opened : 0;
+    uint64_t data = net->target_data + net->debugger_data;
+    uint64_t share = data ? 100 * net->copies / data : 0;
 
     if (net->datagrams == 0)
         return;
@@ -255,8 +256,8 @@ static void judge_net(struct judging *j)
     add_counted(j, KDA_VERDICT_NET_TAG, "datagram");
     if (share >= MIRRORED)
         add(j, KDA_VERDICT_NET_MIRRORED, KDA_GRAVITY_NOTE,
-            "%" PRIu64 " of %" PRIu64 " datagrams are copies of the one before.", net->copies,
-            net->opened);
+            "%" PRIu64 " of %" PRIu64 " datagrams of data are copies of the one before.",
+            net->copies, data);
     else
         add_counted(j, KDA_VERDICT_NET_LATE, "datagram| that the receiver drops");
     add_counted(j, KDA_VERDICT_NET_LOST, "gap| in the sequence numbers");

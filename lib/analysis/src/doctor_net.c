@@ -139,12 +139,15 @@ static void see_response(struct kda_doctor *doctor, const struct kda_event *even
     }
 }
 
-/* A datagram with the number of the one before it is a copy. */
+/* Data with the number of that before it is a copy. Of offers that says nothing: Windows' boot
+ * debugger gives the same number to one after the other, each with a nonce of its own. */
 static void see_sequence(struct kda_doctor *doctor, const struct kda_datagram *datagram)
 {
     struct doctor_net *net = &doctor->net;
-    uint64_t *newest = &net->sequence[datagram->control][datagram->from_debugger];
+    uint64_t *newest = &net->sequence[datagram->from_debugger];
 
+    if (datagram->control)
+        return;
     net->copies += *newest && datagram->sequence == *newest;
     *newest = datagram->sequence;
 }
