@@ -35,6 +35,7 @@ static int hf_access_address = -1;
 static int hf_service = -1;
 static int hf_msr_value = -1;
 static int hf_context = -1;
+static int hf_report = -1;
 
 /* One message on its way into the tree. */
 struct message {
@@ -126,8 +127,12 @@ static void show_report(const struct message *m, int offset)
     const struct kd_arch_info *arch = kd_view_arch(m->view);
     struct kd_show show = show_for(m, KD_FLOW_TO_DEBUGGER);
 
-    if (!m->tree || offset >= m->size || !arch)
+    if (!m->tree || offset >= m->size)
         return;
+    if (!arch || arch->report == KD_LAYOUT_none) {
+        proto_tree_add_item(m->tree, hf_report, m->tvb, offset, m->size - offset, ENC_NA);
+        return;
+    }
     kd_show_layout(m->tree, m->tvb, offset, m->size - offset, arch->report, &show);
     show_mode(m, offset);
 }
@@ -641,6 +646,9 @@ static void register_fields(int proto)
         {&hf_context,
          {"CONTEXT", "kd.context", FT_BYTES, BASE_NONE, NULL, 0,
           "Registers of an architecture that is not known yet", HFILL}},
+        {&hf_report,
+         {"Control report", "kd.report", FT_BYTES, BASE_NONE, NULL, 0,
+          "Of an architecture that is not known yet", HFILL}},
     };
 
     for (size_t i = 0; i < array_length(hf); i++) {

@@ -270,11 +270,17 @@ static void show_field(proto_tree *tree, tvbuff_t *tvb, int offset, int size,
         count = show->elements;
     for (unsigned i = 0; i < count; i++) {
         int at = field->offset + (int)i * step - show->first;
+        int begin = MAX(at, 0), end = MIN(at + step, size);
+        bool whole = end - begin == step;
         proto_item *item;
 
-        if (at < 0 || at + step > size)
+        /* A CONTEXT in two parts may be cut inside a register, of which each part has some bytes.
+         */
+        if (begin >= end || !(whole || (count > 1 && field->format == KD_FORMAT_BYTES)))
             continue;
-        item = show_element(tree, tvb, offset + at, step, shown, field, show);
+        item = show_element(tree, tvb, offset + begin, end - begin, shown, field, show);
+        if (!whole)
+            proto_item_append_text(item, " (bytes %d to %d)", begin - at, end - at - 1);
         if (shown->flags)
             show_flags(item, tvb, offset + at, step, shown, field);
         if (field->count > 1 && element_count(field) > 1)
