@@ -412,6 +412,45 @@ class Faults(unittest.TestCase):
                           if "kdnet.expert.version" in datagram.fields], [6])
 
 
+class Late(unittest.TestCase):
+    """A capture that begins after a response: the same file without its first frames."""
+
+    FIRST, SECOND = 3, 439  # frames of the first two responses
+
+    def setUp(self):
+        self.whole = Recording("v5-faults")
+        self.late = kdtest.scratch("late.pcapng")
+        kdtest.run("editcap", ["-r", kdtest.staged(self.whole.capture), self.late,
+                               f"{self.FIRST + 1}-{len(self.whole.frames)}"])
+        self.rows = kdtest.fields(self.late, [
+            "kdnet.channel", "kdnet.authentic", "kdnet.session", "kdnet.expert.no_session_key",
+            "kd.type", kdtest.INFO], *self.whole.preferences, two_pass=True)
+
+    def before_and_after(self) -> tuple[list[tuple], list[tuple]]:
+        border = self.SECOND - self.FIRST - 1
+        return self.rows[:border], self.rows[border:]
+
+    def test_data_without_its_response_is_said_to_be_closed(self):
+        """No datagram of the first session's data opens; each says why."""
+        before, _ = self.before_and_after()
+        data = [row for row in before if row[0] == "0" and row[1]]
+        self.assertGreater(len(data), 400)
+        self.assertEqual({(row[1], bool(row[3]), row[4]) for row in data}, {("0", True, "")})
+
+    def test_the_next_response_opens_the_rest(self):
+        """From the second response on, all is as in the whole capture, one session less."""
+        _, after = self.before_and_after()
+        types = [",".join(unit.text("kd.type") for unit in frame.units)
+                 for frame in self.whole.frames[self.SECOND - 1:]]
+        self.assertEqual([row[4] for row in after], types)
+        self.assertEqual({row[2] for row in after} - {""}, {"1", "2", "3"})
+
+    def test_offers_open_all_the_time(self):
+        """Pokes need the key only."""
+        before, _ = self.before_and_after()
+        self.assertEqual({row[1] for row in before if row[0] == "1"}, {"1"})
+
+
 class Refused(unittest.TestCase):
     """Pokes that WinDbg refuses: windbg-kdnet-refused."""
 

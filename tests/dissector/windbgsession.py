@@ -35,6 +35,9 @@ class Session:
         self.breakpoints: set[int] = set()
         self.images: dict[int, dict[str, int]] = {}
         self._loaded: dict[int, int] = {}
+        self.paths: set[str] = set()  # of the images of load events
+        self.processors = None
+        self.reads_failed: set[int] = set()
         self._ever: dict[int, int] = {}  # memory, whenever it was read
         self._unwritable: set[tuple[bool, int]] = set()
         self._requests: dict[int, kd.Unit] = {}
@@ -113,6 +116,7 @@ class Session:
     def _state_change(self, packet: kd.Unit) -> None:
         self._forget()
         self.pc = packet.number("kd.pc")
+        self.processors = packet.number("kd.processors")
         if packet.number("kd.state") == kd.EXCEPTION:
             self.stop_is_new = True
             self.stop_code = packet.number("kd.exception.code")
@@ -121,6 +125,7 @@ class Session:
                               for name in ("code", "flags", "address", "parameters")}
         elif packet.number("kd.state") == kd.LOAD_SYMBOLS and not packet.number("kd.module.unload"):
             self._loaded[packet.number("kd.module.base")] = packet.number("kd.module.size")
+            self.paths.add(packet.text("kd.module.path"))
         elif packet.number("kd.state") == kd.COMMAND_STRING:
             self.command = packet.text("kd.command.text")
         if "kd.report.instructions" in packet:
@@ -196,6 +201,8 @@ class Session:
             self._store(address, packet.data("kd.data"), physical)
         end = address + packet.number("kd.count")
         self._unreadable.append(range(address + packet.number("kd.actual"), end))
+        if packet.number("kd.status"):
+            self.reads_failed.add(address)
         image = {name.removeprefix("kd.image."): packet.number(name)
                  for name in packet.values if name.startswith("kd.image.")}
         if image:

@@ -5,12 +5,14 @@
 steps(text) gives the text in order: a Step is a command, or what was printed before the first, with
 the checks that must hold together at one moment of the session. A check names what WinDbg printed
 and says whether the session shows it; an event (a stop, say) is used up by the step that waits for
-it. Lines that nothing here knows give no checks.
+it. read(text) has the same, and which lines gave no check: by class (windbgwords.py), or unread.
 """
 
 import re
+from collections import Counter
 from typing import Callable, NamedTuple
 
+import windbgwords
 from windbgsession import Session
 
 MACHINES = {"x64": 0x8664, "ARM 64-bit (AArch64)": 0xAA64, "x86 compatible": 0x14C}
@@ -37,6 +39,20 @@ PE_FIELDS = {
     "size of stack commit": (104, 8, None), "size of heap reserve": (112, 8, None),
     "size of heap commit": (120, 8, None),
 }
+
+PE_VERSIONS = {"linker": (26, 1), "operating system": (64, 2), "image": (68, 2),
+               "subsystem": (72, 2)}  # offset of the major number, bytes of each of the two
+PE_CHARACTERISTICS = {"Executable": 0x2, "App can handle >2gb addresses": 0x20, "DLL": 0x2000}
+IS_DLL = PE_CHARACTERISTICS["DLL"]
+
+# Flags of iopl=0 nv up ei ...: bit, and the words when it is clear and set. On 64-bit targets
+# WinDbg has the two words of the parity flag the other way round.
+FLAGS = [(11, "nv", "ov"), (10, "up", "dn"), (9, "di", "ei"), (7, "pl", "ng"), (6, "nz", "zr"),
+         (4, "na", "ac"), (2, "po", "pe"), (0, "nc", "cy")]
+PARITY = 2
+
+MULTIPROCESSOR = 1  # of the flags in GetVersion
+XSTATE = 0x3D8  # of KUSER_SHARED_DATA: XState, where its page is mapped
 
 RESUMING = {"g", "gh", "gn", "p", "pa", "t", "ta"}
 
@@ -65,6 +81,11 @@ def number(text: str) -> int:
 
 def steps(text: str, arch: str) -> list[Step]:
     """The whole text; arch is "amd64", "arm64" or "x86"."""
+    return read(text, arch).steps
+
+
+def read(text: str, arch: str) -> "Reader":
+    """The same, with what gave no check."""
     reader = Reader(arch)
     command = ""
     for line in text.splitlines():
@@ -74,7 +95,7 @@ def steps(text: str, arch: str) -> list[Step]:
         else:
             reader.line(command, line)
     reader.end()
-    return reader.steps
+    return reader
 
 
 def follow(text: str, arch: str, packets: list) -> int:
@@ -111,10 +132,14 @@ class Reader:
     def __init__(self, arch: str):
         self.arch = arch
         self.steps: list[Step] = []
+        self.unread: list[str] = []  # lines that gave no check and are in no class
+        self.classes: Counter[str] = Counter()  # how many lines of each class
+        self._given = 0  # checks so far
         self._checks: list[Check] = []
         self._command = "(connect)"
         self._breakpoints: dict[int, int | None] = {}  # number -> address, where it is known
-        self._frames: list[tuple[int, int]] = []  # of k: Child-SP, RetAddr
+        self._frames: list[tuple[int, int, str]] = []  # of k: Child-SP, RetAddr, Call Site
+        self._label: int | None = None  # offset in a module, of the instruction that follows
         self._modules: dict[str, int] = {}  # name -> base
 
     # --- steps
@@ -135,9 +160,11 @@ class Reader:
     def event(self, check: Check) -> None:
         """What was printed so far comes before the event."""
         self.end()
+        self._given += 1
         self.steps.append(Step(self._command, [check], event=True))
 
     def check(self, printed: str, holds: Callable[[Session], bool]) -> None:
+        self._given += 1
         self._checks.append(Check(printed, holds))
 
     # --- what was typed
@@ -170,6 +197,17 @@ class Reader:
     # --- what was printed
 
     def line(self, command: str, line: str) -> None:
+        before = self._given, len(self._frames)
+        self._value(command, line)
+        label = re.fullmatch(r"\w+\+0x([0-9a-f]+):", line)
+        if label:
+            self._label = number(label[1])
+        elif before == (self._given, len(self._frames)):
+            name = windbgwords.class_of(line)
+            self.classes[name or "unread"] += 1
+            self.unread += [] if name else [f"{command}: {line}"]
+
+    def _value(self, command: str, line: str) -> None:
         verb = command.partition(" ")[0]
         if self._anywhere(line):
             return
@@ -181,7 +219,7 @@ class Reader:
             self._module(line)
         elif verb == "u":
             self._instruction(line)
-        elif verb == "k":
+        elif verb in ("k", "kv", "kf"):
             self._frame(line)
         elif verb == "bl":
             self._breakpoint(line)
@@ -190,7 +228,7 @@ class Reader:
         elif verb == ".exr":
             self._exception(line)
         else:
-            self._other(verb, line)
+            self._other(command, line)
 
     def _anywhere(self, line: str) -> bool:
         """Lines that come when the target stops, prints or connects."""
@@ -200,7 +238,7 @@ class Reader:
             code, chance = number(stop[1]), stop[2] == "first"
             check = Check(line, lambda session: session.stop_code == code
                           and session.first_chance == chance)
-            self._checks.append(check) if "Last event" in line else self.event(check)
+            self.check(*check) if "Last event" in line else self.event(check)
         elif hit:
             known = int(hit[1]) in self._breakpoints
             address = self._breakpoints.get(int(hit[1]))
@@ -211,13 +249,21 @@ class Reader:
         return True
 
     def _connected(self, line: str) -> bool:
-        target = re.match(r"Connected to Windows Boot Debugger (\d+) (.*) target at", line)
+        target = re.match(r"Connected to Windows Boot Debugger (\d+) (.*) target at .* ptr64 (\w+)",
+                          line)
         if target:
             self._version("build", target[1], int(target[1]))
             self._version("machine", target[2], MACHINES[target[2]])
-        version = re.match(r"Windows Boot Debugger Kernel Version (\d+) ", line)
+            self.check(target[3], lambda session: (session.version.get("machine")
+                                                   == MACHINES["x86 compatible"])
+                       == (target[3] == "FALSE"))
+        version = re.match(r"Windows Boot Debugger Kernel Version (\d+) (MP|UP)"
+                           r"(?: \((\d+) procs\))?", line)
         if version:
             self._version("build", version[1], int(version[1]))
+            self._flag(version[2], MULTIPROCESSOR, version[2] == "MP")
+        if version and version[3]:
+            self.check(f"{version[3]} procs", lambda session: session.processors == int(version[3]))
         bases = re.match(r"Primary image base = 0x(\S+) Loaded module list = 0x(\S+)", line)
         if bases:
             for name, value in zip(("kern_base", "module_list"), bases.groups()):
@@ -227,6 +273,9 @@ class Reader:
     def _version(self, name: str, printed: str, value: int) -> None:
         self.check(printed, lambda session: self._same(session.version.get(name), value))
 
+    def _flag(self, printed: str, bit: int, value: bool) -> None:
+        self.check(printed, lambda session: bool(session.version.get("flags", 0) & bit) == value)
+
     def _same(self, found: int | None, value: int) -> bool:
         """Addresses of 32-bit targets are sign-extended on the wire, and printed in 8 digits."""
         if self.arch == "x86" and found is not None:
@@ -235,6 +284,10 @@ class Reader:
 
     def _said(self, line: str) -> bool:
         """Text of the target."""
+        if line.startswith("ReadVirtual() failed in GetXStateConfiguration()"):
+            self.check(line, lambda session: any(address & 0xFFF == XSTATE
+                                                 for address in session.reads_failed))
+            return True
         prompt = re.match(r'(.*)\[input wanted, (\d+) bytes: "(.*)"\]', line)
         command = re.match(r"The target has requested .* a command: (.*?)(?:\">|$)", line)
         if prompt:
@@ -255,6 +308,11 @@ class Reader:
     def _registers(self, line: str) -> None:
         if self._instruction(line):
             return
+        self._flags(line)
+        at = re.match(r"([0-9a-f]{4}):([0-9a-f]{8}) \?\? ", line)
+        if at:  # an address of 16-bit code, which WinDbg could not read
+            self.check(line, lambda session: session.context.get("cs") == number(at[1])
+                       and session.context.get("rip", 0) & 0xFFFFFFFF == number(at[2]))
         for index, value in re.findall(r"st(\d)=\s*(\S+)", line):
             if float(value) == 0:
                 self.check(f"st{index}={value}",
@@ -266,6 +324,24 @@ class Reader:
             return
         for name, value in re.findall(r"(\$?\w+)=\s*([0-9a-f]+)(?![.0-9a-f])", line):
             self._register(name, number(value), f"{name}={value}")
+
+    def _flags(self, line: str) -> None:
+        """The words for the flags of a processor: from the register that is printed beside."""
+        x86 = re.fullmatch(r"(?:.* )?iopl=(\d)((?: +[a-z]{2}){8})", line)
+        arm = re.search(r"psr=[0-9a-f]{8} ([N-])([Z-])([C-])([V-]) EL(\d)", line)
+        if x86:
+            self.check(line, lambda session: self._flag_words(session.context.get("eflags"))
+                       == (int(x86[1]), x86[2].split()))
+        elif arm:
+            value = sum((arm[index + 1] != "-") << 31 - index for index in range(4)) \
+                | int(arm[5]) << 2
+            self.check(line, lambda session: session.context.get("cpsr", 0) & 0xF000000C == value)
+
+    def _flag_words(self, flags: int | None) -> tuple[int, list[str]] | None:
+        if flags is None:
+            return None
+        return flags >> 12 & 3, [words[(flags >> bit & 1) ^ (bit == PARITY and self.arch != "x86")]
+                                 for bit, *words in FLAGS]
 
     def _register(self, name: str, value: int, printed: str) -> None:
         counter = {"amd64": "rip", "arm64": "pc", "x86": "eip"}[self.arch]
@@ -298,8 +374,16 @@ class Reader:
         if not match:
             return False
         code = bytes.fromhex(match[2])
+        if self._label is not None:
+            self._in_module(f"+0x{self._label:x}", number(match[1]), self._label)
+            self._label = None
         self._bytes(line, number(match[1]), code[::-1] if self.arch == "arm64" else code)
         return True
+
+    def _in_module(self, printed: str, address: int, offset: int) -> None:
+        """An address named by a module and an offset."""
+        self.check(printed, lambda session: any(self._same(base + offset, address)
+                                                for base in session.modules()))
 
     def _dump(self, verb: str, command: str, line: str) -> None:
         match = re.match(r"([0-9a-f]{8}`?[0-9a-f]{8}|[0-9a-f]{8})  ?(.*)", line)
@@ -319,23 +403,38 @@ class Reader:
             self.check(f"found at {match[1]}", lambda session: address in session.found)
 
     def _frame(self, line: str) -> None:
-        match = re.match(r"([0-9a-f]{8}`[0-9a-f]{8}) ([0-9a-f]{8}`[0-9a-f]{8})\s+\S", line)
+        match = re.match(r"\s*([0-9a-f`]{8,17}) ([0-9a-f`]{8,17})\s+(?:: ((?:[0-9a-f`]{17} )+): )?"
+                         r"(\S+)", line)
         if match:
-            self._frames.append((number(match[1]), number(match[2])))
+            self._frames.append((number(match[1]), number(match[2]), match[4]))
+        if match and match[3]:
+            self._bytes(f"Args to Child {match[3]}", number(match[1]) + 8, b"".join(
+                number(word).to_bytes(8, "little") for word in match[3].split()))
 
     def _stack(self) -> None:
-        """A return address lies below the next frame; on ARM64 the first is in lr."""
+        """A return address lies below the next frame; on ARM64 the first is in lr. Where a frame
+        is called from is the return address of the one before, that of the first where it stopped.
+        """
         frames, self._frames = self._frames, []
         if frames:
-            pointer = {"amd64": "rsp", "arm64": "sp"}[self.arch]
-            top, returns = frames[0]
-            self.check(f"Child-SP {top:x}", lambda session: session.context.get(pointer) == top)
+            pointer = {"amd64": "rsp", "arm64": "sp", "x86": "ebp"}[self.arch]
+            top, link, stopped = frames[0]
+            self.check(f"frame {top:x}", lambda session: session.context.get(pointer) == top)
+            self.check(stopped, lambda session: self._is_site(session, stopped, session.pc))
             if self.arch == "arm64":
-                self.check(f"RetAddr {returns:x}",
-                           lambda session: session.context.get("lr") == returns)
-        for (_, returns), (above, _) in zip(frames, frames[1:]):
+                self.check(f"RetAddr {link:x}", lambda session: session.context.get("lr") == link)
+        for (_, returns, _), (above, _, site) in zip(frames, frames[1:]):
             if self.arch == "amd64":
                 self._bytes(f"RetAddr {returns:x}", above - 8, returns.to_bytes(8, "little"))
+            self.check(site, lambda session, site=site, returns=returns:
+                       self._is_site(session, site, returns))
+
+    def _is_site(self, session: Session, site: str, address: int | None) -> bool:
+        """Whether NAME+0x1234, or 0x1234, is this address; one with a symbol says nothing."""
+        match = re.fullmatch(r"(\w+\+)?0x([0-9a-f]+)", site)
+        bases = session.modules() if match and match[1] else [0]
+        return not match or address is not None and any(
+            self._same(base + number(match[2]), address) for base in bases)
 
     # --- modules and images
 
@@ -349,6 +448,10 @@ class Reader:
             self.check(f"{match[3]} to {match[2]}", lambda session: any(
                 self._same(known, base) and size == end - base
                 for known, size in session.modules().items()))
+        path = re.match(r"    Image (?:path|name): (.+)$", line)
+        if path:
+            self.check(line.strip(), lambda session: any(known.split("\\")[-1] == path[1]
+                                                         for known in session.paths))
         detail = re.match(r"    (Timestamp|CheckSum|ImageSize): .*?([0-9A-F]{8})\)?$", line)
         if detail:
             base = list(self._modules.values())[-1]
@@ -362,7 +465,20 @@ class Reader:
         field = re.match(r"\s*([0-9A-Fa-f]+)  ?([a-zA-Z][a-zA-Z #]*?)"
                          r"(?: \(.*\)| [A-Z][a-z]{2} [A-Z][a-z]{2} .*)?$", line)
         directory = re.match(r"\s*([0-9A-F]+) \[\s*([0-9A-F]+)\] address \[size\] of (\w+)", line)
-        if directory:
+        version = re.fullmatch(r"\s+(\d+)\.(\d\d) (.+) version", line)
+        trait = PE_CHARACTERISTICS.get(line.strip())
+        kind = re.fullmatch(r"File Type: (DLL|EXECUTABLE IMAGE)", line)
+        if version:
+            offset, size = PE_VERSIONS[version[3]]
+            for at, value in ((offset, version[1]), (offset + size, version[2])):
+                self.check(line.strip(), self._in_header(base, at, size, int(value)))
+        elif kind:
+            self.check(line, lambda session: bool((session.image_field(base, 22, 2) or 0) & IS_DLL)
+                       == (kind[1] == "DLL"))
+        elif trait:
+            self.check(line.strip(),
+                       lambda session: (session.image_field(base, 22, 2) or 0) & trait)
+        elif directory:
             place = 136 + 8 * self._directories
             self._directories += 1
             for offset, value in zip((place, place + 4), directory.groups()):
@@ -401,13 +517,20 @@ class Reader:
             name, value = fields[match[1]], number(match[2])
             self.check(line.strip(), lambda session: session.exception.get(name) == value)
 
-    def _other(self, verb: str, line: str) -> None:
+    def _other(self, command: str, line: str) -> None:
+        verb = command.partition(" ")[0]
         port = re.fullmatch(r"([0-9a-f`]+): ([0-9a-f]+)", line)
         msr = re.fullmatch(r"msr\[([0-9a-f]+)\] = ([0-9a-f`]+)", line)
         compared = re.fullmatch(r"([0-9a-f`]+)  ([0-9a-f]{2}) - ([0-9a-f`]+)  ([0-9a-f]{2})", line)
         refused = re.match(r"\s*\^ Memory access error in 'e[bdq] (/p )?([0-9a-f]+) ", line)
         filled = re.fullmatch(r"Filled 0x([0-9a-f]+) bytes", line)
-        if verb in ("ib", "iw", "id") and port:
+        moved = re.match(r"\.(?:read|write)mem \S+ ([0-9a-f]+) L([0-9a-f]+)", command)
+        done = re.match(r"(Reading|Writing) ([0-9a-f]+) bytes\.+$", line)
+        if moved and done:
+            address, size = number(moved[1]), number(moved[2])
+            self.check(line, lambda session: number(done[2]) == size
+                       and session.read(address, size) is not None)
+        elif verb in ("ib", "iw", "id") and port:
             at, size, value = number(port[1]), PORT_SIZES[verb[1]], number(port[2])
             self.check(line, lambda session: session.ports.get((at, size)) == value)
         elif verb == "rdmsr" and msr:
