@@ -204,7 +204,7 @@ _kdlens()
         files=none
         ;;
     dump:--format)
-        words=" minidump elf"
+        words=" minidump elf kernel"
         ;;
     dump:--session)
         files=none

@@ -128,7 +128,7 @@ complete -c kdlens -f -n __fish_use_subcommand -a dump -d 'write a stop in a cap
 complete -c kdlens -n '__fish_seen_subcommand_from dump' -l write -s w -r -F -d 'where to'
 complete -c kdlens -n '__fish_seen_subcommand_from dump' -l stop -x -d 'which stop, as kdlens stops numbers them; else the last'
 complete -c kdlens -n '__fish_seen_subcommand_from dump' -l at -x -d 'the stop that holds in this frame, with what was known by then'
-complete -c kdlens -n '__fish_seen_subcommand_from dump' -l format -x -a ' minidump elf' -d 'minidump: for WinDbg, the default; elf: a core file for gdb and other programs'
+complete -c kdlens -n '__fish_seen_subcommand_from dump' -l format -x -a ' minidump elf kernel' -d 'minidump: for WinDbg, the default; elf: a core file for gdb and other programs; kernel: a kernel dump for WinDbg, of AMD64, with page tables that are made up'
 complete -c kdlens -n '__fish_seen_subcommand_from dump' -l json -d 'one JSON line: what is in the dump'
 complete -c kdlens -n '__fish_seen_subcommand_from dump' -l session -x -d 'only this one, when the capture holds several'
 complete -c kdlens -n '__fish_seen_subcommand_from dump' -l key-file -r -F -d 'KDNET keys, one a line: KEY, ADDRESS KEY or ADDRESS:PORT KEY; - for standard input'

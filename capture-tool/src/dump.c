@@ -12,9 +12,9 @@
 #include "files.h"
 #include "verbs.h"
 
-enum format { FORMAT_MINIDUMP, FORMAT_ELF };
+enum format { FORMAT_MINIDUMP, FORMAT_ELF, FORMAT_KERNEL };
 
-static const char *const format_names[] = {"minidump", "elf", NULL};
+static const char *const format_names[] = {"minidump", "elf", "kernel", NULL};
 
 struct dump_options {
     struct sessions_options sessions;
@@ -61,8 +61,18 @@ static bool write_bytes(void *context, const uint8_t *bytes, size_t size)
     return fwrite(bytes, 1, size, context) == size;
 }
 
+static const char *write_format(const struct dump_options *options, const struct dump_facts *facts,
+                                const struct kda_kernel_dump *kernel, FILE *file)
+{
+    if (options->format == FORMAT_KERNEL)
+        return kda_kernel_dump_write(kernel, write_bytes, file);
+    if (options->format == FORMAT_ELF)
+        return kda_elf_core(&facts->dump, write_bytes, file);
+    return kda_minidump(&facts->dump, write_bytes, file);
+}
+
 static bool save(const struct dump_options *options, const struct dump_facts *facts,
-                 struct problem *problem)
+                 const struct kda_kernel_dump *kernel, struct problem *problem)
 {
     FILE *file = file_open(options->out, "wb", problem);
     const char *why;
@@ -70,8 +80,7 @@ static bool save(const struct dump_options *options, const struct dump_facts *fa
 
     if (!file)
         return false;
-    why = (options->format == FORMAT_ELF ? kda_elf_core : kda_minidump)(&facts->dump, write_bytes,
-                                                                        file);
+    why = write_format(options, facts, kernel, file);
     closed = file_close(file);
     if (!why && !closed)
         why = "cannot write all of it";
@@ -95,7 +104,7 @@ static void measure_memory(const struct dump_facts *facts, uint64_t *runs, uint6
 }
 
 static void tell_json(const struct models_seat *seat, const struct dump_facts *facts,
-                      const char *format)
+                      const struct kda_kernel_dump *kernel, const char *format)
 {
     uint64_t runs, bytes;
 
@@ -113,10 +122,15 @@ static void tell_json(const struct models_seat *seat, const struct dump_facts *f
     fact_number(stdout, "modules_with_pdb", facts->named);
     fact_number(stdout, "memory_runs", runs);
     fact_number(stdout, "memory_bytes", bytes);
+    if (kernel)
+        dump_kernel_tell_json(kernel);
     fact_end(stdout);
+    if (kernel)
+        dump_kernel_holes_json(kernel, seat->number);
 }
 
-static void tell(const struct models_seat *seat, const struct dump_facts *facts)
+static void tell(const struct models_seat *seat, const struct dump_facts *facts,
+                 const struct kda_kernel_dump *kernel)
 {
     char address[ADDRESS_TEXT_SIZE], place[PLACE_TEXT_SIZE];
     uint64_t runs, bytes;
@@ -133,30 +147,57 @@ static void tell(const struct models_seat *seat, const struct dump_facts *facts)
     if (!facts->registers_read)
         printf("the debugger did not read the registers in this stop: only the program counter, "
                "the code segment and flags are known\n");
+    if (kernel)
+        dump_kernel_tell(kernel);
 }
 
 /* --- the verb */
+
+/* NULL with a problem that names the format to take instead. */
+static struct kda_kernel_dump *make_kernel(const struct dump_facts *facts, struct problem *problem)
+{
+    const char *why;
+    struct kda_kernel_dump *kernel = kda_kernel_dump_new(&facts->dump, &why);
+
+    if (!kernel)
+        problem_set(problem, "%s; --format minidump needs none of this", why);
+    return kernel;
+}
+
+static bool dump_gathered(const struct dump_options *options, const struct models_seat *seat,
+                          struct dump_facts *facts, struct problem *problem)
+{
+    bool wanted = options->format == FORMAT_KERNEL, fine;
+    struct kda_kernel_dump *kernel = NULL;
+    char comment[128];
+
+    snprintf(comment, sizeof comment,
+             "kdlens " KDLENS_VERSION ": session %u, stop %" PRIu32 " in frame %" PRIu32 "%s",
+             seat->number, facts->stop->number, facts->stop->frame,
+             wanted ? "; page tables made up, what was not captured is 3f" : "");
+    facts->dump.comment = comment;
+    if (wanted)
+        kernel = make_kernel(facts, problem);
+    fine = (!wanted || kernel) && save(options, facts, kernel, problem);
+    if (fine && options->json)
+        tell_json(seat, facts, kernel, format_names[options->format]);
+    else if (fine)
+        tell(seat, facts, kernel);
+    kda_kernel_dump_free(kernel);
+    return fine;
+}
 
 static bool dump_stop(const struct dump_options *options, const struct models_seat *seat,
                       struct problem *problem)
 {
     const struct kda_stop *stop = find_stop(options, seat->model, problem);
     struct dump_facts facts = {0};
-    char comment[96];
     bool fine;
 
     if (!stop)
         return false;
-    fine = dump_gather(&facts, seat, stop, (uint32_t)options->at, problem);
-    snprintf(comment, sizeof comment,
-             "kdlens " KDLENS_VERSION ": session %u, stop %" PRIu32 " in frame %" PRIu32,
-             seat->number, stop->number, stop->frame);
-    facts.dump.comment = comment;
-    fine = fine && save(options, &facts, problem);
-    if (fine && options->json)
-        tell_json(seat, &facts, format_names[options->format]);
-    else if (fine)
-        tell(seat, &facts);
+    fine = dump_gather(&facts, seat, stop, (uint32_t)options->at, problem) &&
+           dump_gathered(options, seat, &facts, problem);
     dump_forget(&facts);
     return fine;
 }
@@ -226,7 +267,9 @@ static const struct option options[] = {
     {0, "at", OPTION_NUMBER, MEMBER(at), .value = "FRAME", .min = 1, .max = UINT32_MAX,
      .help = "the stop that holds in this frame, with what was known by then"},
     {0, "format", OPTION_CHOICE, MEMBER(format), .value = "FORMAT", .choices = format_names,
-     .help = "minidump: for WinDbg, the default; elf: a core file for gdb and other programs"},
+     .help =
+         "minidump: for WinDbg, the default; elf: a core file for gdb and other programs; kernel: "
+         "a kernel dump for WinDbg, of AMD64, with page tables that are made up"},
     {0, "json", OPTION_FLAG, MEMBER(json), .help = "one JSON line: what is in the dump"},
     SESSIONS_OPTIONS(struct dump_options, sessions),
     {0},
@@ -238,17 +281,26 @@ static const struct section sections[] = {
      "--at "
      "those of that frame, what it set included), the modules that were "
      "loaded then with the records that name their PDBs, all memory that was captured by the end "
-     "of the stop, what the debugger wrote included, and the exception. Nothing is made up: what "
-     "was not captured is missing in the dump."},
+     "of the stop, what the debugger wrote included, and the exception. In minidump and elf "
+     "nothing "
+     "is made up: what was not captured is missing in the dump."},
     {"minidump", "WinDbg calls it a user mini dump with full memory; it holds kernel addresses as "
                  "well, and r, lm, k, u, db and .exr work. Each processor is a thread, its number "
                  "plus one."},
+    {"kernel",
+     "WinDbg calls it a kernel complete dump: control registers, processors (~N), physical "
+     "memory and .bugcheck work as well. It needs what a session does not tell, so this is "
+     "made up, and listed: page tables; unless the debugger read them, the debugger data "
+     "block with the processors' blocks, the list of modules, descriptors. A page of which "
+     "a part was captured is there whole; the rest of it is a hole, holds '?' (3f) and is "
+     "listed. Where that is in the way, take minidump."},
     {0},
 };
 
 static const struct example examples[] = {
     {"kdlens dump session.pcapng -w stop.dmp", "the last stop, for windbg -z stop.dmp"},
     {"kdlens dump session.pcapng --stop 3 --format elf -w core", "the third, for gdb -c core"},
+    {"kdlens dump nt.pcapng --format kernel -w memory.dmp", "the last, as a kernel dump"},
     {0},
 };
 

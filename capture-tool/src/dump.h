@@ -26,4 +26,11 @@ bool dump_gather(struct dump_facts *facts, const struct models_seat *seat,
                  const struct kda_stop *stop, uint32_t at, struct problem *problem);
 void dump_forget(struct dump_facts *facts);
 
+/* --- dump_kernel.c: what a kernel dump is made of, for people, and as members of a fact */
+
+void dump_kernel_tell(const struct kda_kernel_dump *kernel);
+void dump_kernel_tell_json(const struct kda_kernel_dump *kernel);
+/* Each hole is a fact of its own. */
+void dump_kernel_holes_json(const struct kda_kernel_dump *kernel, unsigned session);
+
 #endif

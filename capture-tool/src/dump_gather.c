@@ -14,6 +14,9 @@
 
 #define PROCESSORS_MAX 256u
 #define CODEVIEW_HEAD  24u /* "RSDS", GUID, age */
+/* Special registers of AMD64: of the control space, and at least up to Tr. */
+#define SPECIAL_SELECTOR 2u
+#define SPECIAL_NEEDED   (offsetof(struct kd_special_registers_amd64, tr) + 2)
 
 /* --- registers */
 
@@ -62,6 +65,44 @@ static const struct kda_context *find_context(const struct dump_facts *facts,
     return NULL;
 }
 
+/* As for contexts. NULL: none. */
+static const struct kda_value *find_special(const struct dump_facts *facts,
+                                            const struct kda_model *model, uint16_t processor)
+{
+    if (facts->as_of_frame)
+        return kda_model_value_at(model, KDA_VALUE_CONTROL_SPACE, processor, SPECIAL_SELECTOR,
+                                  facts->at);
+    for (size_t i = 0; i < kda_model_value_count(model); i++) {
+        const struct kda_value *value = kda_model_value(model, i);
+
+        if (value->kind == KDA_VALUE_CONTROL_SPACE && value->stop == facts->stop->frame &&
+            value->processor == processor && value->address == SPECIAL_SELECTOR && !value->set)
+            return value;
+    }
+    return NULL;
+}
+
+/* Special registers of an AMD64 target, as many as were read, the rest zero; NULL: too few, or
+ * memory is short. */
+static uint8_t *read_special(const struct dump_facts *facts, const struct kda_model *model,
+                             uint16_t processor)
+{
+    const size_t size = sizeof(struct kd_special_registers_amd64);
+    const struct kda_value *value = find_special(facts, model, processor);
+    struct kda_bytes bytes;
+    uint8_t *out;
+
+    if (facts->dump.arch != KD_ARCH_AMD64 || !value || value->bytes.size < SPECIAL_NEEDED)
+        return NULL;
+    bytes = value->bytes;
+    bytes.size = bytes.size < size ? bytes.size : (uint32_t)size;
+    out = calloc(1, size);
+    if (!out || kda_model_bytes(model, bytes, out))
+        return out;
+    free(out);
+    return NULL;
+}
+
 /* False when memory is short. Nothing is added for a processor that nothing is known of. */
 static bool add_thread(struct dump_facts *facts, const struct kda_model *model, uint16_t processor)
 {
@@ -76,7 +117,11 @@ static bool add_thread(struct dump_facts *facts, const struct kda_model *model, 
     out = calloc(1, size);
     if (!out)
         return false;
-    facts->threads[facts->dump.thread_count++] = (struct kda_dump_thread){processor, out};
+    facts->threads[facts->dump.thread_count++] = (struct kda_dump_thread){
+        .processor = processor,
+        .context = out,
+        .special = read_special(facts, model, processor),
+    };
     bytes.size = known ? (uint32_t)size : 0;
     if (!known)
         context_of_stop(facts->dump.arch, facts->stop, out);
@@ -204,6 +249,21 @@ static void gather_exception(struct dump_facts *facts)
     facts->dump.exception = &facts->exception;
 }
 
+/* What the target said of itself. */
+static void gather_version(struct dump_facts *facts, const struct kda_model *model)
+{
+    const struct kda_version *version = kda_model_version(model);
+
+    facts->dump.physical = kda_model_physical(model);
+    facts->dump.introduced = version->frame != 0;
+    facts->dump.build = version->build;
+    facts->dump.major = version->major;
+    facts->dump.secondary = version->secondary;
+    facts->dump.kern_base = version->kern_base;
+    facts->dump.module_list = version->module_list;
+    facts->dump.data_block = version->data_block;
+}
+
 bool dump_gather(struct dump_facts *facts, const struct models_seat *seat,
                  const struct kda_stop *stop, uint32_t at, struct problem *problem)
 {
@@ -211,7 +271,6 @@ bool dump_gather(struct dump_facts *facts, const struct models_seat *seat,
     facts->at = at ? at : stop->left_frame ? stop->left_frame : KDA_END;
     facts->dump = (struct kda_dump){
         .arch = stop->arch ? stop->arch : kda_model_arch(seat->model),
-        .build = kda_model_version(seat->model)->build,
         .processors = stop->processors ? stop->processors : 1,
         .time = stop->time,
         .memory = kda_model_virtual(seat->model),
@@ -222,6 +281,7 @@ bool dump_gather(struct dump_facts *facts, const struct models_seat *seat,
                              "capture does not say which it is");
         return false;
     }
+    gather_version(facts, seat->model);
     gather_exception(facts);
     if (gather_threads(facts, seat->model) && gather_modules(facts, seat->model))
         return true;
@@ -237,8 +297,10 @@ static void let_go(const uint8_t *bytes)
 
 void dump_forget(struct dump_facts *facts)
 {
-    for (size_t i = 0; i < facts->dump.thread_count; i++)
+    for (size_t i = 0; i < facts->dump.thread_count; i++) {
         let_go(facts->threads[i].context);
+        let_go(facts->threads[i].special);
+    }
     for (size_t i = 0; i < facts->dump.module_count; i++) {
         let_go(facts->modules[i].name);
         let_go(facts->modules[i].codeview);

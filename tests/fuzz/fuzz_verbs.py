@@ -5,10 +5,12 @@
 longer than PATIENCE or more than MEMORY.
 
     python3 fuzz_verbs.py --kdlens build/capture-tool/kdlens [--step 97] [--sample N] [--jobs 2]
+        [--skip N]
 
 The captures are those of pcaps/ and the real ones (KDLENS_CAPTURES), unpacked; recordings are
-imported first. --sample runs so many of all cuts, spread evenly. A full run takes hours: it is not
-part of ctest, where test_hostile.py runs a sample. What fails is kept in --findings.
+imported first. --sample runs so many of all cuts, spread evenly. A full run takes an hour or more:
+it is not part of ctest, where test_hostile.py runs a sample; --skip goes on with one that was
+stopped after so many. What fails is kept in --findings.
 """
 
 import argparse
@@ -29,7 +31,8 @@ MEMORY = 400 << 20     # bytes; most of it is what a store may keep
 VERBS = (["stats"], ["stops"], ["modules"], ["prints"], ["writes"], ["mem", "map"],
          ["mem", "map", "--changes"], ["stops", "--json"], ["writes", "--all", "--json"],
          ["carve", "10000000", "-w", os.devnull], ["dump", "-w", os.devnull],
-         ["dump", "-w", os.devnull, "--format", "elf"], ["scrub", "-w", os.devnull])
+         ["dump", "-w", os.devnull, "--format", "elf"],
+         ["dump", "-w", os.devnull, "--format", "kernel"], ["scrub", "-w", os.devnull])
 KEYS = {
     "windbg-uncut": "8.8.8.8",
     "windows-bootmgr-kdnet": "1a2b3c4d5e6f7.8g9h0i1j2k3l.2m6n7o8p9q0r1.2s3t4u5v6w7x",
@@ -148,6 +151,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--findings", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz_verbs.") as name:
@@ -156,8 +160,11 @@ def main() -> None:
         all_captures = list(captures(runner.kdlens, folder))
         todo = cases(all_captures, options.step, options.sample)
         print(f"{len(all_captures)} captures, {len(todo)} cuts", flush=True)
+        todo = todo[options.skip:]
         with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(runner.cut, todo))
+            for number, _ in enumerate(pool.map(runner.cut, todo), 1 + options.skip):
+                if number % 10000 == 0:
+                    print(f"{number} cuts, {len(runner.failures)} failures", flush=True)
         if shutil.which("editcap"):
             for capture in all_captures:
                 for rate in NOISE:

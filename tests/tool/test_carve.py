@@ -65,16 +65,19 @@ def tool(name: str, *arguments) -> str:
 # --- images
 
 
-class Image:
-    """BOOTX64, of which WinDbg read parts."""
+class Carved:
+    """An image of which WinDbg read parts."""
 
-    NET = False
+    MODULE = ""
+    OPTIONS = ()
+    LEAST = 0  # bytes that were captured, at least
 
     @classmethod
     def setUpClass(cls):
-        cls.arguments = bootmgr(cls.NET)
-        cls.file = scratch("bootx64.efi")
-        cls.rows = rows(kdlens("carve", *cls.arguments, "BOOTX64", "-w", cls.file, "--json").stdout)
+        cls.arguments = cls.capture()
+        cls.file = scratch(f"{cls.MODULE}.efi")
+        cls.rows = rows(kdlens("carve", *cls.arguments, cls.MODULE, "-w", cls.file, "--json",
+                               *cls.OPTIONS).stdout)
         cls.data = cls.file.read_bytes()
         cls.memory = oracle(cls.arguments).memory
         cls.base = int(cls.rows[0]["base"], 16)
@@ -94,7 +97,7 @@ class Image:
                 captured += value is not None
                 self.assertEqual(self.data[at + i], value or 0, f"{row} + {i}")
         self.assertEqual(captured, self.rows[0]["captured"])
-        self.assertGreater(captured, 4000)
+        self.assertGreater(captured, self.LEAST)
         self.assertEqual(len(self.data), self.rows[0]["file_size"])
 
     def test_holes_are_what_was_not_captured(self):
@@ -104,13 +107,34 @@ class Image:
         self.assertEqual({rva + i for rva, size in listed for i in range(size)}, missing)
         self.assertEqual(sum(size for _, size in listed), len(missing))
 
-    def test_as_others_read_it(self):
+    def test_sections_as_others_read_them(self):
         text = tool("llvm-readobj", "--file-headers", "--sections", self.file)
         self.assertIn("Format: COFF-x86-64", text)
         for row, rva, _ in self.parts():
             if row["kind"] == "section":
                 self.assertRegex(text, rf"Name: {re.escape(row['name'])} [^}}]*?"
                                        rf"VirtualAddress: 0x{rva:X}\b")
+
+    def test_text_lists_the_holes(self):
+        text = kdlens("carve", *self.arguments, self.MODULE, "-w", scratch("text.efi"),
+                      *self.OPTIONS).stdout
+        self.assertEqual(len(re.findall(r"^  rva [0-9a-f]{8} file [0-9a-f]{8} +\d+ bytes$", text,
+                                        re.MULTILINE)), len(self.of("hole")))
+
+
+class Image(Carved):
+    """BOOTX64, the boot manager."""
+
+    NET = False
+    MODULE = "BOOTX64"
+    LEAST = 4000
+
+    @classmethod
+    def capture(cls) -> list:
+        return bootmgr(cls.NET)
+
+    def test_as_others_read_it(self):
+        text = tool("llvm-readobj", "--file-headers", self.file)
         listed = kdtest.captures("windows-bootmgr-serial.txt").read_text()
         stamp = re.search(r"^([0-9A-F]{8}) time date stamp", listed, re.MULTILINE)[1]
         self.assertIn(f"(0x{stamp})", text)
@@ -132,11 +156,6 @@ class Image:
         self.assertLess(early[0]["captured"], self.rows[0]["captured"])
         self.assertLessEqual(max(row.get("last_frame", 0) for row in early), half)
 
-    def test_text_lists_the_holes(self):
-        text = kdlens("carve", *self.arguments, "BOOTX64", "-w", scratch("text.efi")).stdout
-        self.assertEqual(len(re.findall(r"^  rva [0-9a-f]{8} file [0-9a-f]{8} +\d+ bytes$", text,
-                                        re.MULTILINE)), len(self.of("hole")))
-
 
 class ImageSerial(Image, unittest.TestCase):
     pass
@@ -151,6 +170,41 @@ class ImageKdnet(Image, unittest.TestCase):
                       scratch("none.efi"), status=1)
         self.assertIn("its headers were not captured", done.stderr)
         self.assertFalse(scratch("none.efi").exists())
+
+
+class Winload(Carved, unittest.TestCase):
+    """The loader in the KDNET capture of somebody else: relocated, and unloaded at the end."""
+
+    MODULE = "winload"
+    LEAST = 3000
+    BASE, SIZE = 0x96F000, 0x17D000
+    UNLOADED = 952  # frame of the event that ends all modules
+
+    @classmethod
+    def capture(cls) -> list:
+        cls.OPTIONS = ("--at", cls.UNLOADED - 1)
+        scratch("uncut.key").write_text("8.8.8.8\n")
+        return [kdtest.captures("windbg-uncut.pcapng.gz"), "--key-file", scratch("uncut.key")]
+
+    def test_it_is_gone_at_the_end(self):
+        module, = rows(kdlens("modules", *self.arguments, "--json").stdout)
+        self.assertEqual((int(module["base"], 16), module["unloaded_frame"]),
+                         (self.BASE, self.UNLOADED))
+        # Its address is as good then: nothing was read of it afterwards.
+        other = scratch("address.efi")
+        kdlens("carve", *self.arguments, f"{self.BASE:x}", "-w", other)
+        self.assertEqual(other.read_bytes(), self.data)
+
+    def test_headers_and_code(self):
+        text = tool("llvm-readobj", "--file-headers", self.file)
+        for said in (f"SizeOfImage: {self.SIZE}", "AddressSize: 64bit", "ImageBase: 0x140000000"):
+            self.assertIn(said, text)
+        self.assertRegex(text, r"Subsystem: .*0x10\b")  # a boot application
+        # The break that the debugger stopped at, where its headers say that the code is.
+        code = tool("objdump", "-d", "--start-address=0x14006007e", "--stop-address=0x140060084",
+                    self.file)
+        self.assertRegex(code, r"14006007e:\tcc +\tint3")
+        self.assertRegex(code, r"14006007f:\t48 8b 5c 24 40 +\tmov +0x40\(%rsp\),%rbx")
 
 
 class Files(unittest.TestCase):
@@ -425,7 +479,8 @@ class Damaged(unittest.TestCase):
                           ["carve", path, "10000000", "-w", out, "--as-loaded"],
                           ["carve", path, "--files", "-w", scratch("damaged.files")],
                           ["dump", path, "-w", out],
-                          ["dump", path, "-w", out, "--format", "elf"]):
+                          ["dump", path, "-w", out, "--format", "elf"],
+                          ["dump", path, "-w", out, "--format", "kernel"]):
             done = subprocess.run([kdfiles.PROGRAM, *map(str, arguments)], capture_output=True,
                                   timeout=kdfiles.PATIENCE)
             self.assertIn(done.returncode, (0, 1), f"{arguments}: {done.stderr.decode()}")

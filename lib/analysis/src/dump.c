@@ -91,6 +91,35 @@ void dump_align(struct dump_head *head, size_t to)
     dump_zero(head, (to - head->size % to) % to);
 }
 
+/* The character at *at, which moves on; what is no UTF-8 of at most three bytes is U+FFFD. */
+static uint16_t next_character(const uint8_t *text, uint32_t size, uint32_t *at)
+{
+    uint8_t first = text[(*at)++];
+    unsigned more = first < 0x80 ? 0 : first >= 0xC2 && first < 0xE0 ? 1 : 2;
+    unsigned value = more == 1 ? first & 0x1Fu : first & 0x0Fu;
+
+    if (more == 0)
+        return first;
+    if ((more == 2 && (first < 0xE0 || first >= 0xF0)) || *at + more > size)
+        return 0xFFFD;
+    for (unsigned i = 0; i < more; i++) {
+        if ((text[*at + i] & 0xC0) != 0x80)
+            return 0xFFFD;
+        value = value << 6 | (text[*at + i] & 0x3Fu);
+    }
+    *at += more;
+    return (uint16_t)value;
+}
+
+uint32_t dump_put_utf16(struct dump_head *head, const uint8_t *text, uint32_t size)
+{
+    uint32_t count = 0;
+
+    for (uint32_t at = 0; at < size; count++)
+        dump_put16(head, next_character(text, size, &at));
+    return 2 * count;
+}
+
 void dump_set32(struct dump_head *head, size_t at, uint32_t value)
 {
     const kd_u32 wire = kd_put32(value);

@@ -20,6 +20,8 @@ void dump_zero(struct dump_head *head, size_t size);
 void dump_put16(struct dump_head *head, uint16_t value);
 void dump_put32(struct dump_head *head, uint32_t value);
 void dump_put64(struct dump_head *head, uint64_t value);
+/* UTF-8 as UTF-16; what is no UTF-8 of at most three bytes is U+FFFD. Returns the bytes put. */
+uint32_t dump_put_utf16(struct dump_head *head, const uint8_t *text, uint32_t size);
 /* Zeros up to a multiple of `to`. */
 void dump_align(struct dump_head *head, size_t to);
 /* Over what is there already. */

@@ -51,38 +51,16 @@ static void end_stream(struct writer *writer, size_t begin)
     writer->rows++;
 }
 
-/* The character at *at, which moves on; what is no UTF-8 of at most three bytes is U+FFFD. */
-static uint16_t next_character(const uint8_t *text, uint32_t size, uint32_t *at)
-{
-    uint8_t first = text[(*at)++];
-    unsigned more = first < 0x80 ? 0 : first >= 0xC2 && first < 0xE0 ? 1 : 2;
-    unsigned value = more == 1 ? first & 0x1Fu : first & 0x0Fu;
-
-    if (more == 0)
-        return first;
-    if ((more == 2 && (first < 0xE0 || first >= 0xF0)) || *at + more > size)
-        return 0xFFFD;
-    for (unsigned i = 0; i < more; i++) {
-        if ((text[*at + i] & 0xC0) != 0x80)
-            return 0xFFFD;
-        value = value << 6 | (text[*at + i] & 0x3Fu);
-    }
-    *at += more;
-    return (uint16_t)value;
-}
-
 /* MINIDUMP_STRING; its offset. */
 static uint32_t put_text(struct dump_head *head, const uint8_t *text, uint32_t size)
 {
-    uint32_t begin, count = 0;
+    uint32_t begin;
 
     dump_align(head, 4);
     begin = (uint32_t)head->size;
     dump_put32(head, 0);
-    for (uint32_t at = 0; at < size; count++)
-        dump_put16(head, next_character(text, size, &at));
+    dump_set32(head, begin, dump_put_utf16(head, text, size));
     dump_put16(head, 0);
-    dump_set32(head, begin, 2 * count);
     return begin;
 }
 
