@@ -213,6 +213,6 @@ class NtSession(Session):
             self.read(entries[i], struct.pack(
                 "<QQ32xQQI4xHH4xQHH4xQ16xI4xI20xII", ring[(i + 2) % len(ring)], ring[i], base, 0,
                 self.SIZES[i], len(text), len(text), place, short, short,
-                place + len(text) - short, 0x1A2B3C + i, 0x5F000000 + i, self.SIZES[i],
-                0x5F000000 + i)[:size])
+                place + len(text) - short, 0x1A2B3C + i, 0x71000000 + i, self.SIZES[i],
+                0x5F000000 + i)[:size])  # at 0x80 a boot debugger's would be
             self.read(place, text)

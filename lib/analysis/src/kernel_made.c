@@ -49,14 +49,6 @@ enum {
     PROCESS_SIZE = 0x100,
 };
 
-/* Entries of a kernel's list of modules go on behind struct kd_ldr_data_table_entry64; of a kernel,
- * not of a boot debugger, the engine takes these two (measured). */
-enum {
-    ENTRY_SIZE_OF_IMAGE = 0x98,
-    ENTRY_TIME_STAMP = 0x9C,
-    ENTRY_SIZE = 0xA0,
-};
-
 static bool captured(const struct kda_kernel_dump *kernel, uint64_t address, void *out, size_t size)
 {
     return kda_memory_read(kernel->dump->memory, &kernel->dump->view, address, out, NULL, size) ==
@@ -306,13 +298,13 @@ static bool is_module(const struct kda_dump *dump, uint64_t base)
 
 static bool is_kernel(const struct kda_dump *dump)
 {
-    return dump->major >> 8 == 0;
+    return dump->major >> 8 == KD_KIND_NT;
 }
 
 static bool entry_captured(const struct kda_kernel_dump *kernel, uint64_t address,
                            struct kd_ldr_data_table_entry64 *entry)
 {
-    uint8_t bytes[ENTRY_SIZE];
+    uint8_t bytes[KD_KLDR_SIZE];
 
     if (!captured(kernel, address, bytes, is_kernel(kernel->dump) ? sizeof bytes : sizeof *entry))
         return false;
@@ -387,8 +379,8 @@ static void make_module(struct kda_kernel_dump *kernel, size_t begin,
                module->base);
     dump_set32(&kernel->made, begin + offsetof(struct kd_ldr_data_table_entry64, size_of_image),
                module->size);
-    dump_set32(&kernel->made, begin + ENTRY_SIZE_OF_IMAGE, module->size);
-    dump_set32(&kernel->made, begin + ENTRY_TIME_STAMP, module->timestamp);
+    dump_set32(&kernel->made, begin + KD_KLDR_SIZE_OF_IMAGE, module->size);
+    dump_set32(&kernel->made, begin + KD_KLDR_TIME_DATE_STAMP, module->timestamp);
     dump_set32(&kernel->made, begin + offsetof(struct kd_ldr_data_table_entry64, check_sum),
                module->checksum);
     dump_set32(&kernel->made, begin + offsetof(struct kd_ldr_data_table_entry64, time_date_stamp),
@@ -401,15 +393,16 @@ static void make_modules(struct kda_kernel_dump *kernel)
 
     kernel->module_list = made_next(kernel);
     begin = kernel->made.size;
-    dump_zero(&kernel->made, (count + 1) * ENTRY_SIZE);
+    dump_zero(&kernel->made, (count + 1) * KD_KLDR_SIZE);
     for (size_t i = 0; i <= count; i++) { /* the head is the first, and leads on like the others */
         size_t next = (i + 1) % (count + 1), last = (i + count) % (count + 1);
 
-        dump_set64(&kernel->made, begin + i * ENTRY_SIZE, kernel->module_list + next * ENTRY_SIZE);
-        dump_set64(&kernel->made, begin + i * ENTRY_SIZE + 8,
-                   kernel->module_list + last * ENTRY_SIZE);
+        dump_set64(&kernel->made, begin + i * KD_KLDR_SIZE,
+                   kernel->module_list + next * KD_KLDR_SIZE);
+        dump_set64(&kernel->made, begin + i * KD_KLDR_SIZE + 8,
+                   kernel->module_list + last * KD_KLDR_SIZE);
         if (i > 0)
-            make_module(kernel, begin + i * ENTRY_SIZE, &kernel->dump->modules[i - 1]);
+            make_module(kernel, begin + i * KD_KLDR_SIZE, &kernel->dump->modules[i - 1]);
     }
     kernel->facts.made |= KDA_MADE_MODULES;
 }

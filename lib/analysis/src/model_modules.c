@@ -110,15 +110,28 @@ static struct kda_module *find_module(struct kda_model *model, uint64_t base)
     return NULL;
 }
 
-static bool take_entry(struct kda_model *model, const struct kd_ldr_data_table_entry64 *entry,
-                       uint32_t frame)
+/* An entry at this address. A Windows kernel's has its time stamp elsewhere. */
+static uint32_t stamp_of(const struct kda_model *model, uint64_t address,
+                         const struct kd_ldr_data_table_entry64 *entry)
+{
+    kd_u32 stamp;
+
+    if (model->version.major >> 8 != KD_KIND_NT)
+        return kd_get32(entry->time_date_stamp);
+    return read_memory(model, address + KD_KLDR_TIME_DATE_STAMP, &stamp, sizeof stamp, NULL)
+               ? kd_get32(stamp)
+               : 0;
+}
+
+static bool take_entry(struct kda_model *model, uint64_t address,
+                       const struct kd_ldr_data_table_entry64 *entry, uint32_t frame)
 {
     struct kda_module *known = find_module(model, kd_get64(entry->dll_base));
     struct kda_module module = {
         .base = kd_get64(entry->dll_base),
         .size = kd_get32(entry->size_of_image),
         .checksum = kd_get32(entry->check_sum),
-        .timestamp = kd_get32(entry->time_date_stamp),
+        .timestamp = stamp_of(model, address, entry),
         .sources = KDA_MODULE_LIST,
         .loaded = frame,
     };
@@ -153,7 +166,7 @@ static bool walk_list(struct kda_model *model)
     for (unsigned i = 0; i < LIST_MAX && at != head && at != 0; i++) {
         if (!read_memory(model, at, &entry, sizeof entry, &frame))
             break;
-        if (kd_get64(entry.dll_base) && !take_entry(model, &entry, frame))
+        if (kd_get64(entry.dll_base) && !take_entry(model, at, &entry, frame))
             return false;
         at = kd_get64(entry.load_order_flink);
     }

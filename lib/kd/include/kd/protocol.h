@@ -89,6 +89,12 @@ enum kd_arch {
 #define KD_MAX_BREAKPOINTS         32u
 #define KD_CONTEXT_MAX_SIZE        0x3000u
 
+/* A Windows kernel's KLDR_DATA_TABLE_ENTRY is LDR_DATA_TABLE_ENTRY up to CheckSum; what lies behind
+ * is elsewhere (measured with WinDbg's engine and kernel dumps). */
+#define KD_KLDR_SIZE_OF_IMAGE   0x98u
+#define KD_KLDR_TIME_DATE_STAMP 0x9Cu
+#define KD_KLDR_SIZE            0xA0u
+
 /* BaseOfDll of an unload event that is none: the target reboots, or hibernates. */
 #define KD_REBOOT    UINT64_C(0xFFFFFFFFFFFFFFFF)
 #define KD_HIBERNATE UINT64_C(0xFFFFFFFFFFFFFFFE)
