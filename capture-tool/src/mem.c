@@ -5,6 +5,7 @@
 #include "mem.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,8 +79,9 @@ static bool same_name(const char *a, const char *b, size_t size)
     return true;
 }
 
+/* The module of that name that was there at that frame; at any time, the last, when at is NULL. */
 static const struct kda_module *find_module(const struct kda_model *model, const char *name,
-                                            size_t size, uint32_t at)
+                                            size_t size, const uint32_t *at)
 {
     char known[MODULE_NAME_SIZE];
 
@@ -87,11 +89,30 @@ static const struct kda_module *find_module(const struct kda_model *model, const
         const struct kda_module *module = kda_model_module(model, i);
 
         module_name(model, module, known);
-        if (module->loaded <= at && (!module->unloaded || module->unloaded >= at) &&
-            same_name(known, name, size))
+        if (at && (module->loaded > *at || (module->unloaded && module->unloaded < *at)))
+            continue;
+        if (same_name(known, name, size))
             return module;
     }
     return NULL;
+}
+
+static void say_no_address(struct problem *problem, const char *text,
+                           const struct kda_module *module)
+{
+    if (module && module->unloaded)
+        problem_set(problem,
+                    "%s: that module was there from frame %" PRIu32 " to frame %" PRIu32
+                    " only: name one of these by --at",
+                    text, module->loaded, module->unloaded);
+    else if (module)
+        problem_set(problem, "%s: that module was there from frame %" PRIu32 " on only", text,
+                    module->loaded);
+    else
+        problem_set(problem,
+                    "%s: not an address: hexadecimal, or a module of kdlens modules, or "
+                    "module+offset",
+                    text);
 }
 
 bool mem_address(const struct mem_options *options, const struct kda_model *model, const char *text,
@@ -100,16 +121,18 @@ bool mem_address(const struct mem_options *options, const struct kda_model *mode
     const char *plus = strchr(text, '+');
     size_t size = plus ? (size_t)(plus - text) : strlen(text);
     const struct kda_module *module;
+    uint32_t at = mem_view(options).at;
     uint64_t offset = 0;
 
     if (take_hex(text, address))
         return true;
-    module = find_module(model, text, size, mem_view(options).at);
-    if (!module || (plus && !take_hex(plus + 1, &offset))) {
-        problem_set(problem,
-                    "%s: not an address: hexadecimal, or a module of kdlens modules, or "
-                    "module+offset",
-                    text);
+    module = find_module(model, text, size, &at);
+    if (!module) {
+        say_no_address(problem, text, find_module(model, text, size, NULL));
+        return false;
+    }
+    if (plus && !take_hex(plus + 1, &offset)) {
+        say_no_address(problem, text, NULL);
         return false;
     }
     *address = module->base + offset;

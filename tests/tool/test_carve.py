@@ -190,6 +190,9 @@ class Winload(Carved, unittest.TestCase):
         module, = rows(kdlens("modules", *self.arguments, "--json").stdout)
         self.assertEqual((int(module["base"], 16), module["unloaded_frame"]),
                          (self.BASE, self.UNLOADED))
+        said = kdlens("carve", *self.arguments, self.MODULE, "-w", scratch("gone.efi"),
+                      status=1).stderr
+        self.assertIn(f"from frame {module['loaded_frame']} to frame {self.UNLOADED} only", said)
         # Its address is as good then: nothing was read of it afterwards.
         other = scratch("address.efi")
         kdlens("carve", *self.arguments, f"{self.BASE:x}", "-w", other)
