@@ -89,7 +89,8 @@ static void handles(void)
     begin();
     for (uint32_t i = 1; i <= 32; i++)
         CHECK_EQ_U64(write_breakpoint(PLACE + i / 2, 0), i);
-    CHECK_EQ_U64(write_breakpoint(PLACE, 0xC0000001), 0);
+    CHECK_EQ_U64(write_breakpoint(PLACE + 17, 0xC0000001), 0);
+    CHECK_EQ_U64(write_breakpoint(PLACE + 4, 0), 8);
     CHECK_EQ_U64(restore(7), 0);
     CHECK_EQ_U64(restore(7), 0xC0000001);
     CHECK_EQ_U64(restore(0), 0xC0000001);
@@ -365,11 +366,12 @@ static void arrays(void)
     CHECK_EQ_U64(reply.status, 0xC0000001);
     reply = peer_request(&peer, 0x3147, data, 31, "dd", 2u, 0x103u);
     CHECK_EQ_U64(reply.status, 0xC0000001);
+    for (uint32_t i = 0; i < 32; i++)
+        peer_put(data + i * 16, 8, PLACE + i);
     reply = peer_request(&peer, 0x3147, data, 32 * 16, "dd", 32u, 0x103u);
     CHECK_EQ_U64(reply.status, 0xC0000001);
     CHECK_EQ_U64(peer_get(reply.data + 29 * 16 + 8, 4), 32);
     CHECK_EQ_U64(peer_get(reply.data + 30 * 16 + 8, 4), 0);
-    memset(data, 0, 12);
     peer_put(data, 4, 2);
     peer_put(data + 4, 4, 99);
     peer_put(data + 8, 4, 1);

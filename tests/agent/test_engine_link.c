@@ -188,26 +188,34 @@ static void reply_not_acknowledged(void)
     end();
 }
 
+/* After RESET, at this id: nothing for a while, then the state change. */
+static void expect_reset_and_state(void)
+{
+    peer_control(&peer, PEER_RESET, 0);
+    peer_run(&peer);
+    peer.next_id = 0x80800000;
+    expect(PEER_RESET, 0);
+    peer_pass(&peer, SECOND / 4);
+    expect_nothing();
+    peer_pass(&peer, SECOND / 4);
+    expect(PEER_STATE, 0x80800000);
+    peer_control(&peer, PEER_ACK, 0x80800000);
+    peer_run(&peer);
+    expect_nothing();
+}
+
 static void reset_while_stopped(void)
 {
     begin();
     good();
     good();
     good();
-    peer_control(&peer, PEER_RESET, 0);
-    peer_run(&peer);
-    peer.next_id = 0x80800000;
-    expect(PEER_RESET, 0);
-    expect(PEER_STATE, 0x80800000);
-    peer_control(&peer, PEER_ACK, 0x80800000);
-    peer_run(&peer);
-    expect_nothing();
+    expect_reset_and_state();
     good();
     end();
 }
 
-/* The old debugger's reply is still on its way: it comes again as at the boot manager; the state
- * change that the new debugger needs follows. */
+/* The old debugger's reply is no answer to the new one; the state change that it needs comes. */
 static void reset_while_a_reply_waits(void)
 {
     begin();
@@ -215,16 +223,25 @@ static void reset_while_a_reply_waits(void)
     expect(PEER_ACK, peer.next_id);
     CHECK_EQ_U64(peer_take(&peer).type, PEER_MANIPULATE);
     peer_pass(&peer, SECOND / 2);
+    expect_reset_and_state();
+    good();
+    end();
+}
+
+/* WinDbg that RESETs in the middle of a stop sends its request again, and gets one answer. */
+static void request_again_after_reset(void)
+{
+    begin();
+    send(encode_version(peer.next_id));
+    expect(PEER_ACK, peer.next_id);
+    CHECK_EQ_U64(peer_take(&peer).type, PEER_MANIPULATE);
     peer_control(&peer, PEER_RESET, 0);
     peer_run(&peer);
     peer.next_id = 0x80800000;
     expect(PEER_RESET, 0);
-    expect(PEER_MANIPULATE, 0x80800000);
-    peer_control(&peer, PEER_ACK, 0x80800000);
-    peer_run(&peer);
-    expect(PEER_STATE, 0x80800001);
-    peer_control(&peer, PEER_ACK, 0x80800001);
-    peer_run(&peer);
+    good();
+    peer_pass(&peer, SECOND);
+    expect_nothing();
     good();
     end();
 }
@@ -341,6 +358,7 @@ static void early_request_and_reset(void)
     peer_run(&peer);
     CHECK_EQ_U64(peer_take(&peer).type, PEER_STATE);
     for (int i = 0; i < 2; i++) {
+        peer_pass(&peer, SECOND / 4);
         peer_control(&peer, PEER_RESET, 0);
         peer_run(&peer);
         expect(PEER_RESET, 0);
@@ -513,6 +531,34 @@ static void request_while_running(void)
     end();
 }
 
+/* WinDbg's engine RESETs while its Continue is obeyed, and sends it again before it has taken the
+ * state change: the program stays at the stop, and the debugger is told so. */
+static void continue_again_after_reset(void)
+{
+    uint8_t request[56] = {0x36, 0x31};
+
+    begin();
+    peer_continue(&peer, 0x00010001);
+    CHECK(peer_run(&peer));
+    peer_begin(&peer, peer_stop);
+    peer_run(&peer);
+    CHECK_EQ_U64(peer_take(&peer).type, PEER_STATE);
+    peer_control(&peer, PEER_RESET, 0);
+    peer_run(&peer);
+    expect(PEER_RESET, 0);
+    expect(PEER_STATE, 0x80800000);
+    peer_put(request + 16, 4, 0x00010001);
+    peer_data(&peer, PEER_MANIPULATE, 0x80800000, request, sizeof request);
+    CHECK(!peer_run(&peer));
+    expect(PEER_ACK, 0x80800000);
+    peer.next_id = 0x80800001;
+    peer_control(&peer, PEER_ACK, 0x80800000);
+    CHECK(!peer_run(&peer));
+    CHECK_EQ_U64(peer_receive(&peer).type, PEER_STATE);
+    good();
+    end();
+}
+
 /* A debugger that broke in is waited for, also where nobody else is. */
 static void slow_debugger(void)
 {
@@ -564,11 +610,13 @@ KD_TEST_MAIN({"damaged packets", damaged_packets}, {"too long", too_long},
              {"state change again", state_change_again},
              {"reply not acknowledged", reply_not_acknowledged},
              {"RESET while stopped", reset_while_stopped},
-             {"RESET while a reply waits", reset_while_a_reply_waits}, {"start", start},
+             {"RESET while a reply waits", reset_while_a_reply_waits},
+             {"request again after RESET", request_again_after_reset}, {"start", start},
              {"storm", storm}, {"early request", early_request},
              {"early request and RESET", early_request_and_reset},
              {"ignored in a stop", ignored_in_a_stop},
              {"the next request is the ACK", next_request_is_the_ack},
              {"packet cut off", packet_cut_off}, {"stale Continue", stale_continue},
-             {"running", running}, {"request while running", request_while_running},
-             {"slow debugger", slow_debugger}, {"out of step", out_of_step})
+             {"running", running}, {"Continue again after RESET", continue_again_after_reset},
+             {"request while running", request_while_running}, {"slow debugger", slow_debugger},
+             {"out of step", out_of_step})

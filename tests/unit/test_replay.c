@@ -118,7 +118,8 @@ static void went_on(struct recording *recording)
     put(recording, KD_FLOW_TO_TARGET, KD_PACKET_STATE_MANIPULATE, payload, size);
 }
 
-static struct recording record(void)
+/* What is recorded from now on goes into it, until end(). */
+static struct recording *begin(void)
 {
     static struct recording recording;
     const struct kda_session_config config = {.ids = KD_IDS_SERIAL};
@@ -127,22 +128,48 @@ static struct recording record(void)
     recording.model = kda_model_new(KDA_KEEP_ALL, recording.store, NULL);
     recording.script = kda_script_new(recording.store, true);
     recording.session = kda_session_new(&config, take_event, &recording);
-    print(&recording, "first");
-    stop(&recording, 0x1000);
-    was_read(&recording, 0x1000, "ABCDEFGH");
-    was_read(&recording, 0x2000, "wxyz");
-    was_written(&recording, 0x2000, "1234");
-    was_read(&recording, 0x2000, "1234");
-    asked(&recording, UNKNOWN_API, 0xC0000002, "k", 1, "", "");
-    asked(&recording, KD_API_CHECK_LOW_MEMORY, 0, "", 0, "", "");
-    went_on(&recording);
-    print(&recording, "second");
-    stop(&recording, 0x3000);
-    was_read(&recording, 0x1004, "zz");
-    was_read(&recording, 0x5000, "late");
-    kda_session_end(recording.session);
-    kda_model_end(recording.model);
-    return recording;
+    return &recording;
+}
+
+static struct recording end(struct recording *recording)
+{
+    kda_session_end(recording->session);
+    kda_model_end(recording->model);
+    return *recording;
+}
+
+static struct recording record(void)
+{
+    struct recording *recording = begin();
+
+    print(recording, "first");
+    stop(recording, 0x1000);
+    was_read(recording, 0x1000, "ABCDEFGH");
+    was_read(recording, 0x2000, "wxyz");
+    was_written(recording, 0x2000, "1234");
+    was_read(recording, 0x2000, "1234");
+    asked(recording, UNKNOWN_API, 0xC0000002, "k", 1, "", "");
+    asked(recording, KD_API_CHECK_LOW_MEMORY, 0, "", 0, "", "");
+    went_on(recording);
+    print(recording, "second");
+    stop(recording, 0x3000);
+    was_read(recording, 0x1004, "zz");
+    was_read(recording, 0x5000, "late");
+    return end(recording);
+}
+
+/* At the first stop nobody was there yet. */
+static struct recording record_latecomer(void)
+{
+    struct recording *recording = begin();
+
+    stop(recording, 0x800);
+    stop(recording, 0x1000);
+    was_read(recording, 0x1000, "ABCD");
+    went_on(recording);
+    stop(recording, 0x3000);
+    was_read(recording, 0x3000, "EFGH");
+    return end(recording);
 }
 
 static void forget(struct recording *recording)
@@ -241,18 +268,24 @@ static void listen(struct debugger *debugger)
     debugger->size = 0;
 }
 
-static struct debugger *attach(const struct kda_replay_config *config)
+static struct debugger *attach_to(struct recording recording,
+                                  const struct kda_replay_config *config)
 {
     struct debugger *debugger = calloc(1, sizeof *debugger);
     const char *why;
 
-    debugger->recording = record();
+    debugger->recording = recording;
     debugger->replay = kda_replay_new(debugger->recording.model, debugger->recording.script,
                                       debugger->recording.store, config, &events, debugger, &why);
     CHECK(debugger->replay && !why);
     CHECK(kda_replay_begin(debugger->replay, debugger->now));
     listen(debugger);
     return debugger;
+}
+
+static struct debugger *attach(const struct kda_replay_config *config)
+{
+    return attach_to(record(), config);
 }
 
 static void leave(struct debugger *debugger)
@@ -443,8 +476,47 @@ static void reset_gives_the_stop(void)
     send(debugger, KD_PACKET_RESET, 0, NULL, 0);
     debugger->id = 0;
     listen(debugger);
+    CHECK(debugger->type == KD_PACKET_RESET); /* one that is there asks for something first */
+    CHECK(kda_replay_deadline(debugger->replay) >= debugger->now + 250000);
+    debugger->now = kda_replay_deadline(debugger->replay);
+    kda_replay_tick(debugger->replay, debugger->now);
+    listen(debugger);
     CHECK(program_counter(debugger) == 0x1000 && debugger->stops == 1);
     CHECK_EQ_STR(reads(debugger, 0x1000, 4), "ABCD");
+    leave(debugger);
+}
+
+static void unseen_stops_are_left_out(void)
+{
+    struct debugger *debugger = attach_to(record_latecomer(), &(struct kda_replay_config){0});
+
+    CHECK(program_counter(debugger) == 0x1000 && debugger->stops == 1 && debugger->stop == 2);
+    CHECK_EQ_STR(reads(debugger, 0x1000, 4), "ABCD");
+    leave(debugger);
+    debugger = attach_to(record_latecomer(), &(struct kda_replay_config){.stop = 1});
+    CHECK(program_counter(debugger) == 0x800 && debugger->stop == 1);
+    CHECK(ask(debugger, KD_API_CONTINUE2, "", 0, "") == UINT32_MAX);
+    CHECK(program_counter(debugger) == 0x1000 && debugger->stop == 2);
+    leave(debugger);
+}
+
+/* WinDbg's engine RESETs while its Continue is obeyed, and sends it again before it has taken the
+ * state change: the target stays at the stop, and the debugger is told so. */
+static void continue_again_after_reset(void)
+{
+    struct debugger *debugger = attach_to(record_latecomer(), &(struct kda_replay_config){0});
+    uint8_t payload[KD_MANIPULATE_DATA];
+    size_t size = message(payload, KD_API_CONTINUE2, 0, "", 0, "");
+
+    send(debugger, KD_PACKET_STATE_MANIPULATE, KD_INITIAL_PACKET_ID, payload, size);
+    CHECK(debugger->stops == 2);
+    send(debugger, KD_PACKET_RESET, 0, NULL, 0);
+    send(debugger, KD_PACKET_STATE_MANIPULATE, KD_INITIAL_PACKET_ID, payload, size);
+    debugger->id = 1;
+    listen(debugger);
+    CHECK(program_counter(debugger) == 0x3000 && debugger->stops == 2 && debugger->ends == 0);
+    CHECK_EQ_STR(reads(debugger, 0x3000, 4), "EFGH");
+    CHECK(ask(debugger, KD_API_CONTINUE2, "", 0, "") == UINT32_MAX && debugger->ends == 1);
     leave(debugger);
 }
 
@@ -541,4 +613,6 @@ KD_TEST_MAIN({"strict repeats on a bad line", strict_repeats_on_a_bad_line},
              {"answers as recorded", answers_as_recorded},
              {"breakpoints have handles", breakpoints_have_handles},
              {"search and fill", search_and_fill}, {"reset gives the stop", reset_gives_the_stop},
+             {"unseen stops are left out", unseen_stops_are_left_out},
+             {"Continue again after RESET", continue_again_after_reset},
              {"beginnings that are none", beginnings_that_are_none})

@@ -16,6 +16,9 @@ uint32_t kda_breakpoint_add(struct kda_breakpoints *table, uint64_t address)
             return i + 1;
         }
     }
+    for (uint32_t i = 0; i < KD_MAX_BREAKPOINTS; i++)
+        if (table->entry[i].address == address)
+            return i + 1;
     return 0;
 }
 

@@ -27,7 +27,9 @@ struct kda_breakpoints {
 };
 
 /* A handle, 1 to 32; 0 when all are taken. The same address twice gives two handles, an address
- * that is not mapped is accepted: it is planted once it can be. (Both as the boot manager.) */
+ * that is not mapped is accepted: it is planted once it can be. (Both as the boot manager.) When
+ * all are taken, an address that has a handle gets that one: WinDbg on a line that loses packets
+ * asks again, and clears only one of the handles that it was given. */
 uint32_t kda_breakpoint_add(struct kda_breakpoints *table, uint64_t address);
 
 /* False: no such handle. Not while planted. */

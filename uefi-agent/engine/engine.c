@@ -43,12 +43,13 @@ bool kda_converse(struct kda_engine *engine, const struct kda_event *event)
 
     engine->event = event;
     kda_halt(engine);
-    kda_forget_continue(engine);
+    (void)kda_forget_continue(engine);
     for (there = kda_report(engine); there;) {
         if (wire->inbox.full) {
+            wire->reset = false;
             if (kda_serve(engine))
                 break;
-        } else if (wire->breakin || wire->renewed) {
+        } else if (wire->breakin || wire->renewed || kda_wire_is_awaited(wire)) {
             there = kda_report(engine);
         } else {
             kda_wire_wait(wire);
@@ -92,7 +93,7 @@ enum kda_outcome kda_stop(struct kda_engine *engine, const struct kda_exception 
  * state change brings the streams back into step. */
 static bool is_wanted(struct kda_engine *engine)
 {
-    kda_forget_continue(engine);
+    (void)kda_forget_continue(engine);
     return engine->wire.breakin || engine->wire.inbox.full || engine->wire.unheard;
 }
 

@@ -78,8 +78,9 @@ static size_t await_answer(struct kda_engine *engine, size_t prompt, char *out, 
 
             if (size != SIZE_MAX)
                 return size;
-        } else if (wire->renewed) {
+        } else if (wire->renewed || wire->reset) {
             wire->renewed = false;
+            wire->reset = false;
             if (!kda_wire_send(wire, KD_PACKET_DEBUG_IO, engine->message, prompt, 0))
                 return SIZE_MAX;
         } else {
@@ -99,6 +100,7 @@ size_t kda_prompt(struct kda_engine *engine, const char *text, size_t size, char
     prompt = put_debug_io(engine, KD_API_GET_STRING, text, kda_min(size, TEXT_PIECE));
     get->length_of_string_read = kd_put32((uint32_t)kda_min(room, TEXT_PIECE));
     engine->wire.renewed = false;
+    engine->wire.reset = false;
     kd_link_accept(&engine->wire.link, UINT32_C(1) << KD_PACKET_DEBUG_IO);
     if (kda_send_message(engine, KD_PACKET_DEBUG_IO, prompt))
         answer = await_answer(engine, prompt, out, room);

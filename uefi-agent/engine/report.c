@@ -120,18 +120,26 @@ static uint32_t patience_of(const struct kda_engine *engine)
 }
 
 /* News that came while the state change was on its way are answered by it: the link sent it again
- * for them (R7, R17). A debugger that has answered once in this stop is waited for without end. */
+ * for them (R7, R17). A debugger that has answered once in this stop is waited for without end.
+ *
+ * WinDbg's engine that RESETs the link while its Continue is obeyed sends that Continue once more
+ * before it takes the state change: the program would run on from a stop that nobody saw. So after
+ * a RESET no Continue is obeyed that came before the stop's first ACK. Should it have meant this
+ * stop after all, the state change that follows says that the program has not moved. */
 bool kda_report(struct kda_engine *engine)
 {
     struct kda_wire *wire = &engine->wire;
     uint32_t patience = patience_of(engine);
+    bool first = !engine->answered, reset = wire->reset;
 
     wire->breakin = false;
     wire->renewed = false;
+    wire->reset = false;
     if (!kda_wire_send(wire, KD_PACKET_STATE_CHANGE64, engine->message, build(engine), patience))
         return false;
     engine->answered = true;
     wire->breakin = false;
-    wire->renewed = false;
+    wire->renewed = first && (reset || wire->reset) && kda_forget_continue(engine);
+    wire->reset = false;
     return true;
 }

@@ -104,15 +104,16 @@ static size_t reply_room(const struct kda_engine *engine)
     return engine->config.max_read ? kda_min(engine->config.max_read, most) : most;
 }
 
-/* A Continue that comes while the program runs means a stop that is over. */
-void kda_forget_continue(struct kda_engine *engine)
+bool kda_forget_continue(struct kda_engine *engine)
 {
     const struct kda_inbox *inbox = &engine->wire.inbox;
     const struct kd_manipulate_header *header = (const struct kd_manipulate_header *)inbox->payload;
     uint32_t number = kd_get32(header->api_number);
 
-    if (engine->wire.inbox.full && (number == KD_API_CONTINUE || number == KD_API_CONTINUE2))
-        engine->wire.inbox.full = false;
+    if (!inbox->full || (number != KD_API_CONTINUE && number != KD_API_CONTINUE2))
+        return false;
+    engine->wire.inbox.full = false;
+    return true;
 }
 
 bool kda_serve(struct kda_engine *engine)

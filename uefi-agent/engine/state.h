@@ -71,7 +71,8 @@ bool kda_report(struct kda_engine *engine);
 
 /* requests.c: serves what is in the inbox. True: the program goes on with engine->outcome. */
 bool kda_serve(struct kda_engine *engine);
-void kda_forget_continue(struct kda_engine *engine);
+/* Drops a Continue in the inbox that means a stop that is over. True: there was one. */
+bool kda_forget_continue(struct kda_engine *engine);
 
 /* resume.c: before the first report of a stop, and when it ends. */
 void kda_halt(struct kda_engine *engine);

@@ -10,6 +10,11 @@
  * pause. */
 #define STALE_BYTES 65536u
 
+/* WinDbg that RESETs the link in a stop sends its request again within some 10 ms, and takes a
+ * state change that comes instead of the answer for a reason to ask once more. One that has just
+ * come sends RESETs 0.35 s apart, and nothing else. */
+#define RESET_GRACE_US 300000u
+
 static uint64_t now(const struct kda_wire *wire)
 {
     return wire->clock.ops->now(wire->clock.self);
@@ -80,7 +85,9 @@ static void carry_out(struct kda_wire *wire, const struct kd_link_action *action
     case KD_LINK_RESET_SEEN:
         wire->inbox.full = false;
         wire->attached = false;
-        wire->renewed = true;
+        if (!wire->reset)
+            wire->reset_at = now(wire);
+        wire->reset = true;
         break;
     case KD_LINK_RESEND_SEEN:
         wire->renewed = true;
@@ -113,6 +120,7 @@ void kda_wire_announce(struct kda_wire *wire)
     wire->inbox.full = false;
     wire->breakin = false;
     wire->renewed = false;
+    wire->reset = false;
     wire->unheard = false;
     wire->attached = false;
     if (kd_link_reset(&wire->link, now(wire), &actions))
@@ -203,7 +211,12 @@ bool kda_wire_send(struct kda_wire *wire, enum kd_packet_type type, const uint8_
     return wire->sent;
 }
 
+bool kda_wire_is_awaited(const struct kda_wire *wire)
+{
+    return wire->reset && now(wire) - wire->reset_at >= RESET_GRACE_US;
+}
+
 bool kda_wire_has_news(const struct kda_wire *wire)
 {
-    return wire->inbox.full || wire->breakin || wire->renewed;
+    return wire->inbox.full || wire->breakin || wire->renewed || wire->reset;
 }

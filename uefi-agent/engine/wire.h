@@ -35,7 +35,9 @@ struct kda_wire {
     bool sent;    /* news: the packet on the way was acknowledged */
     bool lost;    /* news: the link gave it up */
     bool breakin; /* news */
-    bool renewed; /* news: the debugger began anew, or asked for a packet when there was none */
+    bool renewed; /* news: the debugger asked for a packet when there was none */
+    bool reset;   /* news: the debugger began anew */
+    uint64_t reset_at;
     bool unheard; /* news: a request the link ignores, since the streams are out of step (R15) */
     bool attached;
 
@@ -65,6 +67,9 @@ void kda_wire_wait(struct kda_wire *wire);
  * is news. */
 bool kda_wire_send(struct kda_wire *wire, enum kd_packet_type type, const uint8_t *payload,
                    size_t size, uint32_t patience);
+
+/* The debugger began anew a while ago, and asked for nothing since. */
+bool kda_wire_is_awaited(const struct kda_wire *wire);
 
 /* Something came that a long piece of work should give way to. */
 bool kda_wire_has_news(const struct kda_wire *wire);

@@ -18,6 +18,10 @@
 #define MANIPULATE (UINT32_C(1) << KD_PACKET_STATE_MANIPULATE)
 #define DEBUG_IO   (UINT32_C(1) << KD_PACKET_DEBUG_IO)
 
+/* As the agent does it, and for the same reason: WinDbg that RESETs the link in a stop sends its
+ * request again at once, and a state change instead of the answer makes it ask once more. */
+#define RESET_GRACE_US 300000u
+
 const struct script_line *replay_stop(const struct kda_replay *replay)
 {
     return script_line(replay->script, replay->stop);
@@ -46,6 +50,15 @@ static size_t find_stop(const struct kda_script *script, const struct kda_replay
     return found;
 }
 
+/* A stop that the recorded debugger never took note of has no answers: nothing was captured there,
+ * and WinDbg gives up where it can read nothing. */
+static bool is_left_out(const struct kda_replay *replay, size_t i)
+{
+    bool chosen = replay->config.stop || replay->config.at;
+
+    return script_line(replay->script, i)->unseen && !(chosen && i == replay->first);
+}
+
 static const char *choose_start(struct kda_replay *replay)
 {
     const struct kda_replay_config *config = &replay->config;
@@ -59,7 +72,7 @@ static const char *choose_start(struct kda_replay *replay)
                             : "the target has not stopped before that frame (see kdlens stops)";
     }
     for (replay->first = 0; (line = script_line(replay->script, replay->first));)
-        if (line->kind == LINE_STOP)
+        if (line->kind == LINE_STOP && !line->unseen)
             break;
         else
             replay->first++;
@@ -136,11 +149,34 @@ static void deliver(struct kda_replay *replay, const struct kd_link_action *acti
     memcpy(inbox->payload, action->payload, inbox->size);
 }
 
-static void arrived(struct kda_replay *replay)
+static bool is_continue(const struct replay_inbox *inbox)
+{
+    const struct kd_manipulate_header *header = (const struct kd_manipulate_header *)inbox->payload;
+    uint32_t api = kd_get32(header->api_number);
+
+    return inbox->type == KD_PACKET_STATE_MANIPULATE && inbox->size >= KD_MANIPULATE_DATA &&
+           (api == KD_API_CONTINUE || api == KD_API_CONTINUE2);
+}
+
+/* WinDbg's engine that RESETs the link while its Continue is obeyed sends it once more before it
+ * takes the state change. It is not for this stop; should it be after all, the state change that
+ * follows says that the target has not moved. */
+static void forget_continue(struct kda_replay *replay)
+{
+    if (replay->unheard && replay->renewed && replay->inbox.full && is_continue(&replay->inbox)) {
+        replay->inbox.full = false;
+        replay->again = true;
+    }
+    replay->unheard = false;
+}
+
+static void arrived(struct kda_replay *replay, enum kd_packet_type type)
 {
     if (!replay->attached)
         tell(replay, KDA_REPLAY_ATTACHED);
     replay->attached = true;
+    if (type == KD_PACKET_STATE_CHANGE64)
+        forget_continue(replay);
 }
 
 /* A state change on its way is sent again by the link. */
@@ -148,6 +184,16 @@ static void wanted_again(struct kda_replay *replay)
 {
     if (!replay->link.sending || replay->link.type != KD_PACKET_STATE_CHANGE64)
         replay->again = true;
+}
+
+static void began_anew(struct kda_replay *replay, uint64_t now)
+{
+    replay->inbox.full = false;
+    replay->renewed = true;
+    if (replay->state != REPLAY_STOPPED)
+        wanted_again(replay);
+    else if (!replay->link.sending && replay->awaited_at == UINT64_MAX)
+        replay->awaited_at = now + RESET_GRACE_US;
 }
 
 static void carry_out(struct kda_replay *replay, uint64_t now, const struct kd_link_action *action)
@@ -161,11 +207,10 @@ static void carry_out(struct kda_replay *replay, uint64_t now, const struct kd_l
         deliver(replay, action);
         break;
     case KD_LINK_SENT_OK:
-        arrived(replay);
+        arrived(replay, action->type);
         break;
     case KD_LINK_RESET_SEEN:
-        replay->inbox.full = false;
-        wanted_again(replay);
+        began_anew(replay, now);
         break;
     case KD_LINK_BREAKIN:
     case KD_LINK_RESEND_SEEN:
@@ -174,7 +219,7 @@ static void carry_out(struct kda_replay *replay, uint64_t now, const struct kd_l
     case KD_LINK_FLUSH:
         replay->flush = true;
         break;
-    case KD_LINK_GAVE_UP: /* retry_limit leaves no time for it */
+    case KD_LINK_GAVE_UP: /* a reply, after RESET; retry_limit leaves no time for others */
         break;
     }
 }
@@ -210,6 +255,8 @@ static void say_next(struct kda_replay *replay, uint64_t now)
 {
     const struct script_line *line = script_line(replay->script, replay->line);
 
+    while (line && is_left_out(replay, replay->line))
+        line = script_line(replay->script, ++replay->line);
     if (!line) {
         replay->state = REPLAY_RUNS;
         tell(replay, KDA_REPLAY_ENDS);
@@ -218,8 +265,10 @@ static void say_next(struct kda_replay *replay, uint64_t now)
     /* What was asked before belongs to the stop before. */
     replay->inbox.full = false;
     replay->again = false;
+    replay->awaited_at = UINT64_MAX;
     if (line->kind == LINE_STOP)
         replay->stop = replay->line;
+    replay->unheard = line->kind == LINE_STOP;
     replay->line++;
     if (!say(replay, now, line))
         return;
@@ -252,7 +301,8 @@ static void reboot(struct kda_replay *replay)
     kd_link_init(&replay->link, &config);
     replay->state = REPLAY_TELLS;
     replay->line = replay->first;
-    replay->attached = false;
+    replay->attached = replay->renewed = false;
+    replay->awaited_at = UINT64_MAX;
 }
 
 static void serve(struct kda_replay *replay, uint64_t now)
@@ -260,6 +310,7 @@ static void serve(struct kda_replay *replay, uint64_t now)
     size_t size;
 
     replay->inbox.full = false;
+    replay->awaited_at = UINT64_MAX;
     if (replay->inbox.type != KD_PACKET_STATE_MANIPULATE || replay->inbox.size < KD_MANIPULATE_DATA)
         return;
     switch (replay_answer(replay, &size)) {
@@ -268,6 +319,7 @@ static void serve(struct kda_replay *replay, uint64_t now)
         break;
     case OUTCOME_GO:
         replay->state = REPLAY_TELLS;
+        replay->renewed = false;
         break;
     case OUTCOME_REPORT:
         replay->again = true;
@@ -280,18 +332,10 @@ static void serve(struct kda_replay *replay, uint64_t now)
     }
 }
 
-static bool is_continue(const struct replay_inbox *inbox)
-{
-    const struct kd_manipulate_header *header = (const struct kd_manipulate_header *)inbox->payload;
-    uint32_t api = kd_get32(header->api_number);
-
-    return inbox->type == KD_PACKET_STATE_MANIPULATE && inbox->size >= KD_MANIPULATE_DATA &&
-           (api == KD_API_CONTINUE || api == KD_API_CONTINUE2);
-}
-
 static void report_again(struct kda_replay *replay, uint64_t now)
 {
     replay->again = false;
+    replay->awaited_at = UINT64_MAX;
     replay->state = REPLAY_STOPPED;
     (void)say(replay, now, replay_stop(replay));
 }
@@ -403,15 +447,21 @@ void kda_replay_receive(struct kda_replay *replay, uint64_t now, const uint8_t *
 
 uint64_t kda_replay_deadline(const struct kda_replay *replay)
 {
-    return kd_link_deadline(&replay->link);
+    uint64_t link = kd_link_deadline(&replay->link);
+
+    return link < replay->awaited_at ? link : replay->awaited_at;
 }
 
 void kda_replay_tick(struct kda_replay *replay, uint64_t now)
 {
     struct kd_link_actions actions;
 
-    if (now < kd_link_deadline(&replay->link))
+    if (now < kda_replay_deadline(replay))
         return;
+    if (now >= replay->awaited_at) {
+        replay->awaited_at = UINT64_MAX;
+        replay->again = true;
+    }
     kd_link_tick(&replay->link, now, &actions);
     carry_out_all(replay, now, &actions);
     if (replay->flush)

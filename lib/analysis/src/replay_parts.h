@@ -32,6 +32,8 @@ struct script_line {
     uint32_t number, last; /* STOP: as the model counts; those that repeat it are one with it */
     uint16_t processor;    /* STOP */
     bool switched;         /* STOP: the debugger had switched processors */
+    bool asked;            /* STOP: the debugger sent something in it */
+    bool unseen;           /* STOP: it did not, and the target went on without it */
 };
 
 /* A reply of the target with its request. */
@@ -127,6 +129,10 @@ struct kda_replay {
     size_t line;  /* next one to be said */
     size_t stop;  /* line of the stop that holds, or held last */
     bool attached;
+    bool unheard; /* no state change of the stop that holds was acknowledged */
+    bool renewed; /* the debugger sent RESET since it went on */
+    /* When the state change is sent again unless a request comes before; UINT64_MAX: not. */
+    uint64_t awaited_at;
 
     struct kd_link link;
     struct kd_framer framer;

@@ -113,6 +113,24 @@ static void leave(struct kda_script *script, uint32_t frame)
     script->stopped = false;
 }
 
+static void mark_asked(struct kda_script *script)
+{
+    struct script_line *stop = open_stop(script);
+
+    if (stop)
+        stop->asked = true;
+}
+
+/* The target reports another stop, so it went on by itself. */
+static void leave_unasked(struct kda_script *script, uint32_t frame)
+{
+    struct script_line *stop = open_stop(script);
+
+    if (stop)
+        stop->unseen = !stop->asked;
+    leave(script, frame);
+}
+
 /* A stopped target repeats its state change after RESET, RESEND and break-in: at the same place. */
 static bool repeats(const struct kda_script *script, const struct script_line *stop,
                     const uint8_t *payload)
@@ -142,7 +160,7 @@ static bool see_state_change(struct kda_script *script, const struct kda_event *
         return true;
     }
     if (script->stopped)
-        leave(script, event->frame ? event->frame - 1 : 0);
+        leave_unasked(script, event->frame ? event->frame - 1 : 0);
     line.number = line.last = script->number;
     line.processor = kd_get16(change->processor);
     script->stopped = true;
@@ -331,6 +349,7 @@ static bool see_packet(struct kda_script *script, const struct kda_event *event)
         return true;
     }
     if (event->flow == KD_FLOW_TO_TARGET) {
+        mark_asked(script);
         if (is_continue(event))
             leave(script, event->frame);
         else if (packet->type == KD_PACKET_STATE_MANIPULATE &&

@@ -6,7 +6,8 @@
  *   packet    IDLE      kd_link_send                           WAITING   (sending)
  *             WAITING   timeout, RESEND, break-in, RESET       WAITING   the packet again
  *             WAITING   ACK                                    IDLE      SENT_OK
- *             WAITING   limit; debugger: the peer began anew   IDLE      GAVE_UP
+ *             WAITING   limit; the peer began anew: debugger,
+ *                       and a target's reply                   IDLE      GAVE_UP
  *   streams   STARTED   RESET                                  FRESH     a target, with SYNC
  *             STARTED   ACK                                    RUNNING
  *             FRESH     data taken or own ACKed                RUNNING   (untouched false)
@@ -374,10 +375,14 @@ static enum kd_link_verdict reset_serial_target(struct kd_link *link, uint64_t n
 {
     bool answer = now >= link->quiet_until;
 
+    if (now < link->answered_until)
+        return KD_LINK_DUPLICATE;
     if (answer) {
         add_reset(link, out);
         link->answered_until = after(now, link->config.quiet_us);
     }
+    if (link->sending && link->type == KD_PACKET_STATE_MANIPULATE)
+        end_packet(link, KD_LINK_GAVE_UP, out);
     begin_streams(link, false);
     add(out, KD_LINK_RESET_SEEN)->type = KD_PACKET_RESET;
     if (link->sending && answer) {

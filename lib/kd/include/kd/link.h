@@ -62,16 +62,20 @@
  *       counters go on; the id is the sender's current one, and nobody here looks at it.
  *       [kd, boot, windbg]
  *   R17 A RESET is answered by RESET. The target then sends its packet on the way again, under the
- *       new id. The serial debugger gives its packet up; what it answers with is a RESET of its
- *       own, as in R18, since a lost one would leave the ends with different ids, but a SYNC packet
- *       will do for the answer. On KDNET both ends send their packets again, with the old ids.
- *       [kd, boot; waiting: ours]
+ *       new id; but a serial target gives up a reply, since WinDbg sends its request again, and
+ *       would take one of two replies for the answer to the request behind it. The serial debugger
+ *       gives its packet up; what it answers with is a RESET of its own, as in R18, since a lost
+ *       one would leave the ends with different ids, but a SYNC packet will do for the answer. On
+ *       KDNET both ends send their packets again, with the old ids. [kd, boot; waiting, and
+ *       replies given up: ours]
  *   R18 The debugger repeats a RESET of its own every reset_us until one comes back, which is not
  *       answered. Meanwhile, on serial links, it ignores data packets: they belong to the streams
  *       before. [kd, windbg]
  *   R19 The target sends RESET by itself once, at its start, and not after it answered one. For
- *       quiet_us, or until an ACK, it takes a RESET for the answer. [windbg: else 68 RESETs ran
- *       back and forth]
+ *       quiet_us, or until an ACK, it takes a RESET for the answer. For quiet_us after it answered
+ *       one, another changes nothing: WinDbg that has seen one too many on a bad line (an ACK with
+ *       one bit wrong) answers each answer, and repeats a RESET that it means after 0.35 s.
+ *       [windbg: else 68 RESETs ran back and forth, or some hundred on a bad line]
  *   R20 The debugger, for quiet_us after it sent RESET: further answers to its RESETs, of which
  *       several may have waited in a buffer, change nothing, nor does one that follows on another.
  *       [ours]
