@@ -113,6 +113,8 @@ def peers(log: str) -> list[Peer]:
              "and tap killed or restarted; doctor", "windbg_orders"),
         Peer(windbg, engine, "dump", "dumps of recorded stops opened", "windbg_dump"),
         Peer(windbg, engine, "replay", "recorded sessions served again", "windbg_replay"),
+        Peer(windbg, engine, "replay, tap --fault", "the same with packets lost, damaged, "
+             "repeated, late", "windbg_replay_faults"),
         Peer("radare2 (winkd)", radare2_version(), "agent, tap", "registers, memory, steps",
              "radare2"),
         Peer("radare2 (winkd)", radare2_version(), "replay", "recorded sessions served again",
