@@ -17,6 +17,8 @@
 #   tests/bench/run.sh windbg [--rounds N] [--kib N] [--steps N]
 #       WinDbg's engine straight, through socat and through kdlens tap, and kdlens debug; windbg.py
 #       tells more
+#   tests/bench/run.sh windbg-replay [--rounds N] [--kib N] [--steps N]
+#       WinDbg's engine and kdlens debug at kdlens replay; windbg_replay.py tells more
 #
 # Builds the preset default first. Not run by ctest: it takes some minutes, and numbers mean
 # something on a machine with a core to spare.
@@ -57,9 +59,9 @@ elif [ "${1:-}" = vmbus ]; then
     packages+=(clang lld llvm qemu-system-x86 ovmf mtools)
     targets=(kdagent_image kdboot_image kdexample_image agentclient hvhost_image hvecho_image
         kdlens)
-elif [ "${1:-}" = windbg ]; then
+elif [ "${1:-}" = windbg ] || [ "${1:-}" = windbg-replay ]; then
+    what=$1
     shift
-    what=windbg
     packages+=(clang lld qemu-system-x86 ovmf mtools socat)
     targets=(kdlens kdagent_image kdboot_image kdexample_image)
 fi
@@ -92,6 +94,9 @@ agent)
     ;;
 windbg)
     python3 -B tests/bench/windbg.py "$@"
+    ;;
+windbg-replay)
+    python3 -B tests/bench/windbg_replay.py "$@"
     ;;
 vmbus)
     python3 -B tests/bench/vmbus.py "$@"
