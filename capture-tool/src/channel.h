@@ -37,7 +37,7 @@ struct channel_loop;
 #define CHANNEL_READ_SIZE 65536u
 
 /* Nanoseconds. */
-#define CHANNEL_GATHER_MAX 1000000u
+#define CHANNEL_GATHER_MAX 4000000u
 
 struct channel_events {
     /* An end that listens is ready for its peer, which comes by this address: "127.0.0.1:5000". */

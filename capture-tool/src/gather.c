@@ -32,6 +32,8 @@ uint64_t gather_read(struct gather *gather, uint64_t when, size_t size, size_t m
     gather->missing = missing;
     if (missing == 0 || gather->byte_time == 0)
         return 0;
+    /* Not all of them, so that what has come by then tells the time of a byte anew. */
+    missing -= missing / 4;
     pause = missing > max / gather->byte_time ? max : missing * gather->byte_time;
     return pause < SHORTEST ? 0 : pause;
 }

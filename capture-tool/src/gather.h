@@ -4,9 +4,10 @@
  *
  * A virtual serial port hands over a packet byte by byte, each as a write of its own, and each
  * write to somebody who waits costs the sender a wake-up: QEMU, which emulates the guest between
- * two of them, took 6 us a byte where a reader waited for each, and 4 where it did not. Nobody can
- * use half a packet. So when the rest of a packet is on its way, it is read when it should be
- * there, as the last bytes tell.
+ * two of them, sent 1 MiB to a reader that waited for each in 7 s, and in 3 s to one that did not.
+ * Nobody can use half a packet. So when the rest of a packet is on its way, it is read when it
+ * should be there, as the last bytes tell. (For whoever uses the packet itself: one that passes it
+ * on gains nothing, since its receiver can begin with the first bytes.)
  *
  * Pure: no clock. Times are nanoseconds.
  */

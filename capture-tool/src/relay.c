@@ -121,8 +121,8 @@ static void forward(struct relay_end *from, uint64_t when, const uint8_t *bytes,
     update_pause(from);
 }
 
-/* How many bytes complete the packet that these begin or go on with. */
-static size_t still_missing(struct kd_framer *framer, const uint8_t *bytes, size_t size)
+/* Whether a packet is under way is all that is wanted. */
+static void watch(struct kd_framer *framer, const uint8_t *bytes, size_t size)
 {
     struct kd_frame frame;
     const uint8_t *at;
@@ -132,7 +132,6 @@ static size_t still_missing(struct kd_framer *framer, const uint8_t *bytes, size
         while (kd_framer_next(framer, false, &frame, &at) != KD_FRAME_NEED_MORE)
             continue;
     }
-    return kd_framer_missing(framer);
 }
 
 static void on_received(void *context, uint64_t when, const uint8_t *bytes, size_t size)
@@ -147,7 +146,7 @@ static void on_received(void *context, uint64_t when, const uint8_t *bytes, size
         forward(end, when, bytes, size, NULL);
     status_add(relay->config.status,
                end->side == SIDE_DEBUGGER ? STATUS_BYTES_DEBUGGER : STATUS_BYTES_TARGET, size);
-    channel_gather(end->channel, still_missing(&end->framer, bytes, size));
+    watch(&end->framer, bytes, size);
 }
 
 static void on_drained(void *context)
