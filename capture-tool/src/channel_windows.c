@@ -472,8 +472,7 @@ void channel_pause(struct channel *channel, bool paused)
         stream_read(channel->stream);
 }
 
-/* A wait of Windows ends at a tick of its clock, 1 to 15 ms apart: later than what it would save.
- */
+/* A wait of Windows ends at a tick of its clock, 1 to 15 ms apart: that would cost, not save. */
 void channel_gather(struct channel *channel, size_t missing)
 {
     (void)channel;

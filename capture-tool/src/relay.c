@@ -121,7 +121,15 @@ static void forward(struct relay_end *from, uint64_t when, const uint8_t *bytes,
     update_pause(from);
 }
 
-/* Whether a packet is under way is all that is wanted. */
+/* Somebody new is there, of whom no packet is under way. */
+static void watch_begin(struct relay_end *end)
+{
+    const struct kd_framing framing = {KD_PACKET_MAX_SIZE, lane_flow(end->side)};
+
+    kd_framer_init(&end->framer, &framing, end->buffer, sizeof end->buffer);
+}
+
+/* Only whether a packet is under way is wanted. */
 static void watch(struct kd_framer *framer, const uint8_t *bytes, size_t size)
 {
     struct kd_frame frame;
@@ -329,6 +337,7 @@ static void on_opened(void *context, const char *peer)
     end->since = now;
     end->told[0] = '\0';
     end->last = 0;
+    watch_begin(end);
     recorder_connection(config->recorder, end->side, now, true);
     recorder_note(config->recorder, now, "%s connected: %s%s%s", side_name(end->side),
                   end->end->text, *peer ? ", " : "", peer);
@@ -634,14 +643,12 @@ struct relay *relay_new(const struct relay_config *config, struct problem *probl
     if (config->fault)
         fault_init(&relay->fault, config->fault, &fault_events, relay);
     for (int i = 0; i < 2; i++) {
-        const struct kd_framing framing = {KD_PACKET_MAX_SIZE, lane_flow((enum side)i)};
         struct relay_end *end = &relay->ends[i];
 
         end->relay = relay;
         end->side = (enum side)i;
         end->end = config->ends[i];
         end->retry_delay = RELAY_RETRY_MIN;
-        kd_framer_init(&end->framer, &framing, end->buffer, sizeof end->buffer);
         end->channel = channel_new(config->loop, end->end, &channel_events, end);
         if (!end->channel) {
             problem_set(problem, "out of memory");

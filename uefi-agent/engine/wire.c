@@ -10,11 +10,6 @@
  * pause. */
 #define STALE_BYTES 65536u
 
-/* WinDbg that RESETs the link in a stop sends its request again within some 10 ms, and takes a
- * state change that comes instead of the answer for a reason to ask once more. One that has just
- * come sends RESETs 0.35 s apart, and nothing else. */
-#define RESET_GRACE_US 300000u
-
 static uint64_t now(const struct kda_wire *wire)
 {
     return wire->clock.ops->now(wire->clock.self);
@@ -213,7 +208,7 @@ bool kda_wire_send(struct kda_wire *wire, enum kd_packet_type type, const uint8_
 
 bool kda_wire_is_awaited(const struct kda_wire *wire)
 {
-    return wire->reset && now(wire) - wire->reset_at >= RESET_GRACE_US;
+    return wire->reset && now(wire) - wire->reset_at >= KD_LINK_RESET_GRACE_US;
 }
 
 bool kda_wire_has_news(const struct kda_wire *wire)

@@ -18,10 +18,6 @@
 #define MANIPULATE (UINT32_C(1) << KD_PACKET_STATE_MANIPULATE)
 #define DEBUG_IO   (UINT32_C(1) << KD_PACKET_DEBUG_IO)
 
-/* As the agent does it, and for the same reason: WinDbg that RESETs the link in a stop sends its
- * request again at once, and a state change instead of the answer makes it ask once more. */
-#define RESET_GRACE_US 300000u
-
 const struct script_line *replay_stop(const struct kda_replay *replay)
 {
     return script_line(replay->script, replay->stop);
@@ -193,7 +189,7 @@ static void began_anew(struct kda_replay *replay, uint64_t now)
     if (replay->state != REPLAY_STOPPED)
         wanted_again(replay);
     else if (!replay->link.sending && replay->awaited_at == UINT64_MAX)
-        replay->awaited_at = now + RESET_GRACE_US;
+        replay->awaited_at = now + KD_LINK_RESET_GRACE_US;
 }
 
 static void carry_out(struct kda_replay *replay, uint64_t now, const struct kd_link_action *action)

@@ -135,6 +135,12 @@ struct kd_link_action {
 
 #define KD_LINK_MAX_ACTIONS 4u
 
+/* How long a stopped target waits for a request after RESET before it sends its state change again.
+ * WinDbg that RESETs the link in a stop sends its request again within some 10 ms, and takes a
+ * state change that comes instead of the answer for a reason to ask once more; one that has just
+ * come sends RESETs 0.35 s apart, and nothing else. [windbg] */
+#define KD_LINK_RESET_GRACE_US 300000u
+
 struct kd_link_actions {
     size_t count;
     struct kd_link_action list[KD_LINK_MAX_ACTIONS];
