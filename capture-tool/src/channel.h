@@ -36,9 +36,6 @@ struct channel_loop;
 /* Most bytes of one received event. */
 #define CHANNEL_READ_SIZE 65536u
 
-/* Nanoseconds. */
-#define CHANNEL_GATHER_MAX 4000000u
-
 struct channel_events {
     /* An end that listens is ready for its peer, which comes by this address: "127.0.0.1:5000". */
     void (*listening)(void *context, const char *address);
@@ -98,8 +95,8 @@ void channel_pause(struct channel *channel, bool paused);
 
 /* A hint, given within the event received: what came is a part of something that can be used only
  * when so many more bytes have come (0: it can be used now). The channel then lets them come
- * together instead of reading each by itself; what is there is read CHANNEL_GATHER_MAX later at the
- * latest. gather.h tells why. */
+ * together instead of reading each by itself, where gather.h says that it pays; what is there is
+ * read GATHER_MAX later at the latest. */
 void channel_gather(struct channel *channel, size_t missing);
 
 /* The peer will be told that no more comes, after what is queued, where its kind can say so. */

@@ -16,6 +16,7 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -192,12 +193,13 @@ void channel_failed(struct channel *channel, bool lasting, const char *format, .
     channel->events->closed(channel->context, reason, lasting);
 }
 
-static bool is_stream_socket(int fd)
+/* 0, which is none, unless it is a socket of this kind. */
+static int socket_option(int fd, int option)
 {
-    int type;
-    socklen_t size = sizeof type;
+    int value;
+    socklen_t size = sizeof value;
 
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : 0;
 }
 
 void channel_opened(struct channel *channel, int fd, const char *peer)
@@ -209,7 +211,8 @@ void channel_opened(struct channel *channel, int fd, const char *peer)
     channel->gather = (struct gather){0};
     channel->broken = false;
     channel->ending = false;
-    channel->is_socket = is_stream_socket(fd);
+    channel->is_socket = socket_option(fd, SO_TYPE) == SOCK_STREAM;
+    channel->is_tcp = channel->is_socket && socket_option(fd, SO_PROTOCOL) == IPPROTO_TCP;
     if (!watch_set(channel->loop, &channel->stream, channel->paused ? 0 : (uint32_t)EPOLLIN)) {
         if (errno != EPERM) {
             channel_failed(channel, false, "cannot be waited for: %s", strerror(errno));
@@ -259,23 +262,41 @@ static void read_ended(struct channel *channel, bool hung_up)
 static void take(struct channel *channel, uint64_t when, size_t size)
 {
     channel->read = size;
-    channel->read_at = when;
     channel->events->received(channel->context, when, channel->loop->buffer, size);
     channel->read = 0;
 }
 
-/* One read, and its event. events: of epoll; 0 for a file, and after channel_gather. */
+/* Into the loop's buffer, behind what is there already. */
+static ssize_t receive(struct channel *channel, size_t had)
+{
+    uint8_t *at = channel->loop->buffer + had;
+    size_t room = sizeof channel->loop->buffer - had;
+
+    return channel->is_socket ? recv(channel->stream.fd, at, room, 0)
+                              : read(channel->stream.fd, at, room);
+}
+
+/* The first read tells the sender's system that these bytes have come, and it lets go what it has
+ * kept back since: that is there at once. */
+static ssize_t receive_gathered(struct channel *channel)
+{
+    ssize_t size = receive(channel, 0);
+    ssize_t more = size > 0 ? receive(channel, (size_t)size) : 0;
+
+    return more > 0 ? size + more : size;
+}
+
+/* What is there, and its event. events: of epoll; 0 for a file, and when bytes have gathered. */
 static void read_some(struct channel *channel, uint32_t events)
 {
     struct channel_loop *loop = channel->loop;
     bool hung_up = (events & (EPOLLHUP | EPOLLERR)) != 0;
     uint64_t when = clock_monotonic();
-    ssize_t size = channel->is_socket
-                       ? recv(channel->stream.fd, loop->buffer, sizeof loop->buffer, 0)
-                       : read(channel->stream.fd, loop->buffer, sizeof loop->buffer);
+    ssize_t size = channel->gathers ? receive_gathered(channel) : receive(channel, 0);
     bool more = size == (ssize_t)sizeof loop->buffer || hung_up || (events & EPOLLRDHUP) ||
                 (size < 0 && errno == EINTR);
 
+    channel->gathers = false;
     if (size > 0)
         take(channel, when, (size_t)size);
     else if (size == 0)
@@ -303,9 +324,10 @@ static void stream_step(struct channel *channel)
 static void gather_step(struct channel *channel)
 {
     channel->deadline = UINT64_MAX;
-    channel->gathers = false;
     if (channel->state == CHANNEL_OPEN && !channel->paused)
         read_some(channel, 0);
+    else
+        channel->gathers = false;
     if (is_connected(channel))
         update(channel);
 }
@@ -314,14 +336,13 @@ void channel_gather(struct channel *channel, size_t missing)
 {
     uint64_t pause;
 
-    if (channel->read == 0 || channel->state != CHANNEL_OPEN || channel->always_ready)
+    if (channel->read == 0 || channel->state != CHANNEL_OPEN || !channel->is_tcp)
         return;
-    pause =
-        gather_read(&channel->gather, channel->read_at, channel->read, missing, CHANNEL_GATHER_MAX);
-    if (channel->read_at + pause <= clock_monotonic())
+    pause = gather_read(&channel->gather, channel->read, missing);
+    if (pause == 0)
         return;
     channel->gathers = true;
-    channel_step_at(channel, channel->read_at + pause, gather_step);
+    channel_step_at(channel, clock_monotonic() + pause, gather_step);
     update(channel);
 }
 

@@ -57,12 +57,12 @@ struct channel {
     bool paused;
     bool gathers; /* nothing is read before the deadline: channel_gather */
     struct gather gather;
-    size_t read; /* bytes of the event received, while it lasts */
-    uint64_t read_at;
+    size_t read;       /* bytes of the event received, while it lasts */
     bool broken;       /* writing failed: what is written is dropped */
     bool ending;       /* the peer is to be told that no more comes */
     bool always_ready; /* a file, which epoll does not take */
     bool is_socket;    /* the stream: edge-triggered, see channel_linux.c */
+    bool is_tcp;       /* it is worth while to let bytes gather: gather.h */
 
     uint64_t deadline; /* when step is due; UINT64_MAX: never */
     void (*step)(struct channel *channel);

@@ -29,7 +29,7 @@ struct relay_end {
     uint64_t linger_at;      /* HALF: when it is over */
     uint64_t last;           /* when bytes came from it */
     uint64_t unheard;        /* bytes from it that were dropped since the other end went */
-    struct kd_framer framer; /* tells whether a packet of its is on the way */
+    struct kd_framer framer; /* tells how much of a packet of its is on the way */
     uint8_t buffer[KD_FRAMER_CAPACITY(KD_PACKET_MAX_SIZE)];
     char told[400]; /* why it cannot be opened, as told last */
 };
@@ -129,7 +129,7 @@ static void watch_begin(struct relay_end *end)
     kd_framer_init(&end->framer, &framing, end->buffer, sizeof end->buffer);
 }
 
-/* Only whether a packet is under way is wanted. */
+/* Only how much of a packet is under way is wanted. */
 static void watch(struct kd_framer *framer, const uint8_t *bytes, size_t size)
 {
     struct kd_frame frame;
@@ -155,6 +155,9 @@ static void on_received(void *context, uint64_t when, const uint8_t *bytes, size
     status_add(relay->config.status,
                end->side == SIDE_DEBUGGER ? STATUS_BYTES_DEBUGGER : STATUS_BYTES_TARGET, size);
     watch(&end->framer, bytes, size);
+    /* A debugger's packets are short: there is little to gain. */
+    if (relay->config.gather && end->side == SIDE_TARGET)
+        channel_gather(end->channel, kd_framer_missing(&end->framer));
 }
 
 static void on_drained(void *context)

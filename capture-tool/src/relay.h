@@ -58,6 +58,7 @@ struct relay_config {
     enum tap_policy policy;
     bool hold;
     bool heal;
+    bool gather; /* let the target's packets come in larger pieces: gather.h */
     const struct fault_options *fault; /* NULL: the line is left as it is */
     struct channel_loop *loop;
     struct control *control;

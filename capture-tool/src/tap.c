@@ -150,6 +150,7 @@ static bool make_relay(struct tap *tap, struct problem *problem)
         .policy = (enum tap_policy)tap->options->on_disconnect,
         .hold = tap->options->hold,
         .heal = tap->options->heal,
+        .gather = !tap->options->raw,
         .fault = tap->options->fault ? &tap->fault : NULL,
         .loop = tap->loop,
         .control = tap->control,

@@ -220,7 +220,7 @@ class Volume(unittest.TestCase):
 
 
 class ByteByByte(unittest.TestCase):
-    """As virtual serial ports hand packets over."""
+    """As virtual serial ports hand packets over; of TCP the tap lets them gather (gather.h)."""
 
     def packets(self, count: int) -> bytes:
         return b"".join(kdwire.packet(2, 0x80800000 + number % 2, bytes(56 + number % 7))
