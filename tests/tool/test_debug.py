@@ -1095,10 +1095,13 @@ class Typing(Case):
         kdtap.wait_for(lambda: self.cooked(terminal), "the terminal as it was")
         message = "error: wait: interrupted"
         limit = time.monotonic() + kdtap.PATIENCE
-        # One that comes before the command has begun finds nothing to interrupt.
+        # One that comes before the command has begun finds nothing to interrupt; one that comes
+        # too soon after another takes the answer away, as terminals do with what nobody has read.
         while message not in terminal.screen.lines and time.monotonic() < limit:
             terminal.type(INTERRUPT)
-            terminal.read(1)
+            patience = time.monotonic() + 2
+            while message not in terminal.screen.lines and time.monotonic() < patience:
+                terminal.read(0.1)
         terminal.wait(lambda screen: message in screen.lines and screen.last == "kd> ",
                       "the prompt after it")
 
