@@ -7,9 +7,6 @@
 /* What QEMU takes for one, at best: more would let the end of a packet wait. */
 #define BYTE_TIME 2000u
 
-/* A shorter pause saves nothing: going to sleep and waking up takes as long. */
-#define SHORTEST 50000u
-
 /* Packets that come whole, or after their header at once, make the pauses shorter until there are
  * none; bytes that trickle in make them longer again. Of those a packet has many reads, so that the
  * one that completes it does not count. */
@@ -23,12 +20,9 @@ static void learn(struct gather *gather, size_t size)
 
 uint64_t gather_read(struct gather *gather, size_t size, size_t missing)
 {
-    uint64_t pause;
-
     learn(gather, size);
     gather->missing = missing;
     if (gather->byte_time == 0)
         return 0;
-    pause = missing < GATHER_MAX / gather->byte_time ? missing * gather->byte_time : GATHER_MAX;
-    return pause < SHORTEST ? 0 : pause;
+    return missing < GATHER_MAX / gather->byte_time ? missing * gather->byte_time : GATHER_MAX;
 }
