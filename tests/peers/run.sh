@@ -6,7 +6,7 @@
 #
 # BUILD is the folder of a finished build (build). With --write the table goes into
 # docs/compatibility.md and README.md, between the marks there. What a peer needs is in
-# tests/peers/README.md; one that is not there is a row that says why. About 20 minutes with all.
+# tests/peers/README.md; one that is not there is a row that says why. About 11 minutes with all.
 # The exit status is 1 when a peer failed.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
