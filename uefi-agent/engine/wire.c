@@ -159,8 +159,13 @@ bool kda_wire_step(struct kda_wire *wire)
 
     /* The link hears of NEED_MORE once after each push: it measures the silence from there. */
     if (!more || wire->pushed) {
-        if (kd_link_receive(&wire->link, now(wire), &frame, bytes, &actions) == KD_LINK_IGNORED)
+        enum kd_link_verdict verdict =
+            kd_link_receive(&wire->link, now(wire), &frame, bytes, &actions);
+
+        if (verdict == KD_LINK_IGNORED)
             wire->unheard = true;
+        if (verdict != KD_LINK_NOT_FOR_LINK && verdict != KD_LINK_DAMAGED)
+            wire->heard_at = now(wire);
         carry_out_all(wire, &actions);
     }
     if (!more)
@@ -185,6 +190,14 @@ static void abandon(struct kda_wire *wire)
     wire->attached = false;
 }
 
+static bool is_out_of_patience(const struct kda_wire *wire, uint64_t start, uint64_t patience)
+{
+    uint64_t time = now(wire);
+
+    return patience > 0 &&
+           (time - wire->heard_at >= patience || time - start >= patience + KDA_WIRE_MORE_US);
+}
+
 bool kda_wire_send(struct kda_wire *wire, enum kd_packet_type type, const uint8_t *payload,
                    size_t size, uint32_t patience)
 {
@@ -193,11 +206,12 @@ bool kda_wire_send(struct kda_wire *wire, enum kd_packet_type type, const uint8_
 
     wire->sent = false;
     wire->lost = false;
+    wire->heard_at = start;
     if (!kd_link_send(&wire->link, start, type, payload, size, &actions))
         return false;
     carry_out_all(wire, &actions);
     while (!wire->sent && !wire->lost) {
-        if (patience && now(wire) - start >= patience) {
+        if (is_out_of_patience(wire, start, patience)) {
             abandon(wire);
             return false;
         }

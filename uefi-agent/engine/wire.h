@@ -25,6 +25,8 @@ struct kda_inbox {
     uint8_t payload[KD_PACKET_MAX_SIZE];
 };
 
+#define KDA_WIRE_MORE_US 2000000u
+
 struct kda_wire {
     struct kda_transport transport;
     struct kda_target clock; /* now and relax */
@@ -40,6 +42,7 @@ struct kda_wire {
     uint64_t reset_at;
     bool unheard; /* news: a request the link ignores, since the streams are out of step (R15) */
     bool attached;
+    uint64_t heard_at; /* when a good packet came last, or the one on the way was begun */
 
     bool pushed; /* bytes the framer has not been asked about */
     bool flush;  /* silence: what the framer holds is decided now */
@@ -62,9 +65,10 @@ bool kda_wire_step(struct kda_wire *wire);
 /* The same, and a pause when there was nothing to do. */
 void kda_wire_wait(struct kda_wire *wire);
 
-/* Sends a message and waits for its ACK: patience microseconds, or with 0 as long as the link tries
- * (R5: for state changes of exceptions and for replies that is for ever). What arrives meanwhile
- * is news. */
+/* Sends a message and waits for its ACK: patience microseconds after the last packet of a debugger
+ * that is there but behind, at most KDA_WIRE_MORE_US longer than patience; or with 0 as long as the
+ * link tries (R5: for state changes of exceptions and for replies that is for ever). What arrives
+ * meanwhile is news. */
 bool kda_wire_send(struct kda_wire *wire, enum kd_packet_type type, const uint8_t *payload,
                    size_t size, uint32_t patience);
 
