@@ -25,6 +25,7 @@ struct kda_inbox {
     uint8_t payload[KD_PACKET_MAX_SIZE];
 };
 
+/* A policy decision: WinDbg on a busy host was behind by half a second. */
 #define KDA_WIRE_MORE_US 2000000u
 
 struct kda_wire {
