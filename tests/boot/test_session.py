@@ -109,13 +109,19 @@ class Case(unittest.TestCase):
         self.wait_spinning(session)
         return session, debugger
 
-    def wait_spinning(self, session):
-        """Until the program is at it again, by the emulator."""
+    def wait_spinning(self, session) -> dict:
+        """Until the program is at it again, by the emulator: its registers then. At another moment
+        the firmware's timer has interrupted it."""
         base = next(int(event["address"], 16) for event in session.debuggers[0].events
                     if event["event"] == "load" and event["module"] == "kdexample")
         start = base + EXAMPLE.names["KdExampleSpin"]
         end = time.monotonic() + PATIENCE
-        while not 0 <= session.machine.registers()["RIP"] - start < 64:
+        while True:
+            session.machine.pause()
+            registers = session.machine.registers()
+            session.machine.resume()
+            if 0 <= registers["RIP"] - start < 64:
+                return registers
             self.assertLess(time.monotonic(), end, "the program does not spin")
             time.sleep(0.05)
 
@@ -252,15 +258,9 @@ class Registers(Case):
         for name, value in values.items():
             debugger.command(f"r {name}={value:x}")
         debugger.command("g")
-        end = time.monotonic() + PATIENCE
-        while True:
-            session.machine.pause()
-            emulator = session.machine.registers()
-            session.machine.resume()
-            if all(emulator[name.upper()] == value for name, value in values.items()):
-                break  # else the firmware's timer interrupted the loop
-            self.assertLess(time.monotonic(), end, emulator)
-            time.sleep(0.05)
+        emulator = self.wait_spinning(session)
+        for name, value in values.items():
+            self.assertEqual(emulator[name.upper()], value, name)
         tables = dict(re.findall(r"^(GDT|IDT)= +([0-9a-f]+ [0-9a-f]+)",
                                  session.machine.monitor("info registers"), re.M))
         debugger.stop("break")

@@ -88,8 +88,9 @@ class Tap:
             threading.Thread(target=self._collect, daemon=True).start()
 
     def _collect(self):
-        for line in self.process.stdout:
-            self.events.append(json.loads(line))
+        with self.process.stdout as lines:
+            for line in lines:
+                self.events.append(json.loads(line))
 
     def said(self) -> str:
         """stderr so far."""
