@@ -33,7 +33,6 @@
 #define GRAVES         32u
 #define GRAVE_PERIOD   (100 * CLOCK_MILLISECOND)
 #define QUEUE_FIRST    65536u
-#define SPIN           (50 * CLOCK_MICROSECOND)
 
 #define COMMAND_PERIOD   (5 * CLOCK_MILLISECOND)
 #define COMMAND_PATIENCE 20
@@ -586,25 +585,12 @@ static int milliseconds_until(uint64_t until)
     return left > 60000 ? 60000 : (int)left;
 }
 
-/* Going to sleep and waking up would take longer. */
-static int spin(struct channel_loop *loop, struct epoll_event *events, uint64_t until)
-{
-    int count;
-
-    do
-        count = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, 0);
-    while (count == 0 && clock_monotonic() < until);
-    return count;
-}
-
 /* epoll_wait counts milliseconds, rounded up; for what is due sooner the epoll descriptor itself is
  * waited for. */
 static int wait_events(struct channel_loop *loop, struct epoll_event *events, uint64_t until)
 {
     uint64_t now = until == UINT64_MAX ? 0 : clock_monotonic();
 
-    if (until > now && until - now < SPIN)
-        return spin(loop, events, until);
     if (until > now && until - now < 2 * CLOCK_MILLISECOND) {
         struct pollfd ready = {.fd = loop->epoll, .events = POLLIN};
         struct timespec left = {.tv_nsec = (long)(until - now)};

@@ -20,9 +20,12 @@ static void learn(struct gather *gather, size_t size)
 
 uint64_t gather_read(struct gather *gather, size_t size, size_t missing)
 {
+    uint64_t pause;
+
     learn(gather, size);
     gather->missing = missing;
     if (gather->byte_time == 0)
         return 0;
-    return missing < GATHER_MAX / gather->byte_time ? missing * gather->byte_time : GATHER_MAX;
+    pause = missing < GATHER_MAX / gather->byte_time ? missing * gather->byte_time : GATHER_MAX;
+    return pause < GATHER_MIN ? 0 : pause;
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #define GATHER_MAX 2000000u
+#define GATHER_MIN 50000u /* to go to sleep and wake up for less takes longer than it saves */
 
 /* What is known of a sender. All zero: nothing; it is read whenever something comes. */
 struct gather {
@@ -27,8 +28,8 @@ struct gather {
 };
 
 /* So many bytes were read; missing: how many more the packet that they begin or go on with needs, 0
- * when none has begun. Returns for how long to read nothing, at most GATHER_MAX; 0: read whenever
- * something comes. */
+ * when none has begun. Returns for how long to read nothing, GATHER_MIN to GATHER_MAX; 0: read
+ * whenever something comes. */
 uint64_t gather_read(struct gather *gather, size_t size, size_t missing);
 
 #endif
