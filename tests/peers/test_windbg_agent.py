@@ -358,6 +358,15 @@ class Connecting(WithEngine):
         third.wait_stopped(PATIENCE)
         self.answers(third)
 
+    def test_breaks_in_while_the_target_tells_of_an_image(self):
+        """WinDbg passes the load event by itself, and its break-in came in it."""
+        bench = self.bench("spin", "break=no\nmessage=60000\nmodules=kd*")
+        bench.power_on()
+        time.sleep(10)
+        engine = bench.engine(initial_break=True)
+        engine.wait_stopped(PATIENCE)
+        self.answers(engine)
+
     def stops_again(self, engine, stops: int):
         """The machine began anew: one more stop than there had been, at the agent's start."""
         end = time.monotonic() + PATIENCE

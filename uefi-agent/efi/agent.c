@@ -95,8 +95,11 @@ static void tell_news(void)
  * where it is. */
 static void look(const struct x64_frame *frame)
 {
-    bool wanted = kda_poll(agent.engine);
+    bool wanted;
 
+    if (agent.breaks_soon)
+        return;
+    wanted = kda_poll(agent.engine);
     tell_news();
     if (x64_take_nmi())
         stop_here(frame, nmi_text);

@@ -81,6 +81,7 @@ struct agent {
     bool hooked;  /* were the processor's gates at some time */
     bool faulted; /* the engine began anew, and its debugger has yet to see a stop */
     bool running;
+    bool breaks_soon; /* the stop at the start is at hand: a break-in needs none of its own */
 };
 
 extern struct agent agent;

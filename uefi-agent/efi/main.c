@@ -134,13 +134,15 @@ static void run(void *tss)
     agent_find_ticks();
     agent_modules_list();
     agent_line_drain();
+    agent.breaks_soon = agent.options.break_at_start;
     agent.running = true;
     agent_modules_start();
     kda_publish(agent.services, &agent.protocol, &agent.protocol_handle);
     agent_watch_exit();
     agent_watch_key();
-    if (agent.options.break_at_start)
+    if (agent.breaks_soon)
         agent_break_here();
+    agent.breaks_soon = false;
 }
 
 EFI_STATUS EFIAPI EfiMain(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)

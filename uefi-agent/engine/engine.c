@@ -33,6 +33,7 @@ struct kda_engine *kda_init(void *memory, size_t size, const struct kda_config *
 
 void kda_announce(struct kda_engine *engine)
 {
+    engine->owed = false;
     kda_wire_announce(&engine->wire);
 }
 
@@ -57,6 +58,8 @@ bool kda_converse(struct kda_engine *engine, const struct kda_event *event)
     }
     if (!there)
         engine->outcome = KDA_NO_DEBUGGER;
+    else if (event->state == KD_STATE_EXCEPTION)
+        engine->owed = false;
     /* What was ignored in the stop came again in it: it is no wish for the next one. */
     wire->unheard = false;
     kda_release(engine);
@@ -94,7 +97,7 @@ enum kda_outcome kda_stop(struct kda_engine *engine, const struct kda_exception 
 static bool is_wanted(struct kda_engine *engine)
 {
     (void)kda_forget_continue(engine);
-    return engine->wire.breakin || engine->wire.inbox.full || engine->wire.unheard;
+    return engine->owed || engine->wire.breakin || engine->wire.inbox.full || engine->wire.unheard;
 }
 
 bool kda_poll(struct kda_engine *engine)
@@ -110,6 +113,7 @@ bool kda_poll(struct kda_engine *engine)
     engine->wire.renewed = false;
     engine->wire.breakin = false;
     engine->wire.unheard = false;
+    engine->owed = false;
     engine->invited = engine->invited || wanted;
     engine->busy = false;
     return wanted;

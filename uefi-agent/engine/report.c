@@ -119,6 +119,16 @@ static uint32_t patience_of(const struct kda_engine *engine)
     return engine->invited && wait && wait < INVITED_US ? INVITED_US : wait;
 }
 
+/* The state change is the whole answer where it is a stop. Load events a debugger passes by itself,
+ * and goes on waiting for the stop it asked for: so it gets that after them, as from the boot
+ * manager. */
+static void take_breakin(struct kda_engine *engine)
+{
+    if (engine->wire.breakin && engine->event->state != KD_STATE_EXCEPTION)
+        engine->owed = true;
+    engine->wire.breakin = false;
+}
+
 /* News that came while the state change was on its way are answered by it: the link sent it again
  * for them (R7, R17). A debugger that has answered once in this stop is waited for without end.
  *
@@ -132,13 +142,13 @@ bool kda_report(struct kda_engine *engine)
     uint32_t patience = patience_of(engine);
     bool first = !engine->answered, reset = wire->reset;
 
-    wire->breakin = false;
+    take_breakin(engine);
     wire->renewed = false;
     wire->reset = false;
     if (!kda_wire_send(wire, KD_PACKET_STATE_CHANGE64, engine->message, build(engine), patience))
         return false;
     engine->answered = true;
-    wire->breakin = false;
+    take_breakin(engine);
     wire->renewed = first && (reset || wire->reset) && kda_forget_continue(engine);
     wire->reset = false;
     return true;

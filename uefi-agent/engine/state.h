@@ -50,6 +50,7 @@ struct kda_engine {
     bool busy;
     bool trace;   /* TF of the program is ours */
     bool invited; /* the next stop is a break-in, not an int3 of the program */
+    bool owed;    /* a break-in came at an event that debuggers pass by themselves */
     struct kda_stepping stepping;
 
     /* The stop being served. */

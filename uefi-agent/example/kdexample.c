@@ -18,7 +18,7 @@
 
 #define LINE_MAX      256u
 #define PAGE          4096u
-#define SPIN_LIMIT    (UINT64_C(1) << 36) /* minutes, then it ends by itself */
+#define SPIN_LIMIT    (UINT64_C(1) << 40) /* half an hour or more, then it ends by itself */
 #define WINDOW_BASE   UINT64_C(0xFFFFA00000000000)
 #define ABSENT        UINT64_C(0xFFFFFFFF80000000) /* no firmware maps memory here */
 #define NOT_CANONICAL UINT64_C(0x8000000000000000)
