@@ -312,6 +312,35 @@ def breakin_unanswered() -> Story:
     return quiet(link)
 
 
+def at_a_load_event(name: str) -> Link:
+    """The debugger's break-in comes at a load event, which it passes by itself seconds later."""
+    link = begin(name)
+    go(link)
+    told = link.target(ev.load_symbols("\\x.efi", KERNEL_BASE, 0x1000, 0, BREAK_AT,
+                                       report(b"\xcc\xc3"), **CPU))
+    link.breakin()
+    link.again(told)
+    link.path.story.wait(9000)
+    read(link)
+    go(link)
+    return link
+
+
+def breakin_forgotten() -> Story:
+    """The target takes the load event for the stop that was asked for."""
+    link = at_a_load_event("break-in-forgotten")
+    link.path.story.wait(4000)
+    link.target(ev.print_string("still running\n"))
+    return quiet(link)
+
+
+def breakin_remembered() -> Story:
+    link = at_a_load_event("break-in-remembered")
+    link.path.story.wait(300)
+    link.target(stopped())
+    return quiet(link)
+
+
 def target_busy() -> Story:
     link = begin("target-busy")
     go(link)

@@ -85,6 +85,8 @@ MADE = [
     (ill.target_gone, None, {"target-gone": FAULT, "lost-to-target": WARNING}, "stopped-busy"),
     (ill.debugger_gone, None, {"debugger-gone": FAULT, "lost-to-debugger": WARNING}, "stopped"),
     (ill.breakin_unanswered, None, {"break-in-unanswered": FAULT}, "running"),
+    (ill.breakin_forgotten, None, {"break-in-unanswered": FAULT}, "running"),
+    (ill.breakin_remembered, None, {}, "stopped"),
     (ill.target_busy, None, {}, "stopped"),
     (ill.acks_lost_to_target, None, {"acks-lost-to-target": WARNING}, "running"),
     (ill.acks_lost_to_debugger, None, {"acks-lost-to-debugger": WARNING}, "stopped"),

@@ -193,18 +193,32 @@ static void answer_breakin(struct kda_doctor *doctor, const struct kda_event *ev
     doctor->breakin = 0;
 }
 
+/* A break-in is answered by an exception: a load event the debugger passes, and goes on waiting. */
 static void see_state_change(struct kda_doctor *doctor, const struct kda_event *event)
 {
-    answer_breakin(doctor, event);
+    doctor->passing = (event->seen->message.api & 0xFFFF) != KD_STATE_EXCEPTION;
+    if (!doctor->passing)
+        answer_breakin(doctor, event);
     if (doctor->stopped && event->seen->retransmission)
         return;
     doctor->told = doctor->stopped = true;
     doctor->stop = event->frame;
+    doctor->stop_time = event->time;
     doctor->open_request = 0;
     describe_stop(doctor, event);
     doctor_note(doctor, KDA_VERDICT_STOPS, event->frame, "%s", doctor->stop_text);
     if (KD_HAS(event->seen->findings, EXCEPTION))
         note_finding(doctor, event, KD_FINDING_EXCEPTION, KDA_VERDICT_EXCEPTIONS);
+}
+
+/* While it stood, the target could not stop for a break-in. */
+static void forgive_stop(struct kda_doctor *doctor, uint64_t now)
+{
+    uint64_t since =
+        doctor->stop_time > doctor->breakin_time ? doctor->stop_time : doctor->breakin_time;
+
+    if (doctor->stopped && now > since)
+        doctor->breakin_time += now - since;
 }
 
 static void see_request(struct kda_doctor *doctor, const struct kda_event *event)
@@ -221,6 +235,7 @@ static void see_request(struct kda_doctor *doctor, const struct kda_event *event
     doctor->reset = 0;
     if (event->seen->message.api == KD_API_CONTINUE ||
         event->seen->message.api == KD_API_CONTINUE2 || event->seen->message.api == KD_API_REBOOT) {
+        forgive_stop(doctor, event->time);
         doctor->told = true;
         doctor->stopped = false;
         doctor->left = event->frame;
@@ -366,7 +381,7 @@ static void see_breakin(struct kda_doctor *doctor, const struct kda_event *event
     owes(doctor, event, KD_FLOW_TO_DEBUGGER);
     doctor_note(doctor, KDA_VERDICT_BREAKIN_UNANSWERED, event->frame, "break-in%s",
                 doctor->stopped ? ", while the target is stopped" : "");
-    if (doctor->breakin || doctor->stopped)
+    if (doctor->breakin || (doctor->stopped && !doctor->passing))
         return;
     doctor->breakin = event->frame;
     doctor->breakin_time = event->time;

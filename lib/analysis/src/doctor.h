@@ -87,11 +87,13 @@ struct kda_doctor {
     uint64_t first_time, last_time;
     uint32_t last_frame;
 
-    uint32_t breakin; /* frame of the first that is not answered; 0: none */
-    uint64_t breakin_time, breakins;
+    uint32_t breakin;                /* frame of the first that is not answered; 0: none */
+    uint64_t breakin_time, breakins; /* time: later by what the target stood since */
+    uint64_t stop_time;
     uint32_t reset;        /* of a debugger that had been talking; 0: none */
     bool established;      /* a request was answered */
     bool stopped, told;    /* told: whether it is stopped was said */
+    bool passing;          /* stopped by an event that debuggers pass by themselves */
     uint32_t stop, left;   /* frames: of the stop, of the Continue */
     uint32_t open_request; /* frame of the debugger's request without reply; 0: none */
     uint32_t open_api;

@@ -334,7 +334,7 @@ static void judge_silence(struct judging *j)
     const struct kda_doctor *doctor = j->doctor;
     const struct doctor_end *owing = target(j);
 
-    if (doctor->breakin && j->now > doctor->breakin_time &&
+    if (doctor->breakin && !doctor->stopped && j->now > doctor->breakin_time &&
         j->now - doctor->breakin_time >= KD_SILENT)
         add(j, KDA_VERDICT_BREAKIN_UNANSWERED, KDA_GRAVITY_FAULT,
             "The break-in of frame %" PRIu32 " had no stop after %" PRIu64 " s.", doctor->breakin,
