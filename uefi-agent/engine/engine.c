@@ -33,6 +33,7 @@ struct kda_engine *kda_init(void *memory, size_t size, const struct kda_config *
 
 void kda_announce(struct kda_engine *engine)
 {
+    engine->called = true;
     engine->owed = false;
     kda_wire_announce(&engine->wire);
 }

@@ -11,10 +11,24 @@
 
 #define DR7_NONE UINT64_C(0x400) /* bit 10 is always 1 */
 
+/* A policy decision: WinDbg that waits, or still calls the machine that was there before, heeds a
+ * RESET when it next does something, every 0.35 to 0.45 s. */
+#define CALLED_US 1000000u
+
+uint32_t kda_message_patience(const struct kda_engine *engine)
+{
+    uint32_t patience = engine->config.message_us;
+
+    if (engine->wire.attached)
+        return 0;
+    return engine->called && patience < CALLED_US ? CALLED_US : patience;
+}
+
 bool kda_send_message(struct kda_engine *engine, enum kd_packet_type type, size_t size)
 {
-    uint32_t patience = engine->wire.attached ? 0 : engine->config.message_us;
+    uint32_t patience = kda_message_patience(engine);
 
+    engine->called = false;
     return kda_wire_send(&engine->wire, type, engine->message, size, patience);
 }
 

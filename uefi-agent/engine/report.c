@@ -115,7 +115,7 @@ static uint32_t patience_of(const struct kda_engine *engine)
     if (engine->wire.attached || engine->answered)
         return 0;
     if (engine->event->state != KD_STATE_EXCEPTION)
-        return engine->config.message_us;
+        return kda_message_patience(engine);
     return engine->invited && wait && wait < INVITED_US ? INVITED_US : wait;
 }
 
@@ -143,6 +143,7 @@ bool kda_report(struct kda_engine *engine)
     bool first = !engine->answered, reset = wire->reset;
 
     take_breakin(engine);
+    engine->called = false;
     wire->renewed = false;
     wire->reset = false;
     if (!kda_wire_send(wire, KD_PACKET_STATE_CHANGE64, engine->message, build(engine), patience))

@@ -50,6 +50,7 @@ struct kda_engine {
     bool busy;
     bool trace;   /* TF of the program is ours */
     bool invited; /* the next stop is a break-in, not an int3 of the program */
+    bool called;  /* the line has been RESET, and nothing was said on it since */
     bool owed;    /* a break-in came at an event that debuggers pass by themselves */
     struct kda_stepping stepping;
 
@@ -85,6 +86,8 @@ bool kda_converse(struct kda_engine *engine, const struct kda_event *event);
 /* req_version.c */
 void kda_blocks_init(struct kda_engine *engine);
 
+/* How long the debugger may take to acknowledge what is no exception, in us; 0: for ever. */
+uint32_t kda_message_patience(const struct kda_engine *engine);
 /* Sends what is in engine->message, with the patience due to a message of this kind. */
 bool kda_send_message(struct kda_engine *engine, enum kd_packet_type type, size_t size);
 
