@@ -51,7 +51,7 @@ static void expect_one_stop(void)
     peer_close(&peer);
 }
 
-static void at_a_load_event(void)
+static void break_in_at_a_load_event(void)
 {
     peer_open(&peer);
     peer_begin(&peer, load);
@@ -61,6 +61,11 @@ static void at_a_load_event(void)
     peer_run(&peer);
     expect_state(0x3031);
     go();
+}
+
+static void at_a_load_event(void)
+{
+    break_in_at_a_load_event();
     expect_one_stop();
 }
 
@@ -99,14 +104,7 @@ static void before_the_event(void)
 /* The stop that comes by itself is the one that was asked for. */
 static void an_exception_meanwhile(void)
 {
-    peer_open(&peer);
-    peer_begin(&peer, load);
-    peer_run(&peer);
-    expect_state(0x3031);
-    peer_raw(&peer, "b", 1);
-    peer_run(&peer);
-    expect_state(0x3031);
-    go();
+    break_in_at_a_load_event();
     CHECK(peer_expect_stop(&peer).there);
     go();
     CHECK(!kda_poll(peer.engine));
