@@ -124,20 +124,30 @@ def loaded_images(guest: machine.Machine) -> set:
 # --- machines
 
 
-def first_packet(guest: machine.Machine):
-    """Until a data packet of the agent is on the line."""
+def _until(guest: machine.Machine, packet: bytes):
+    """Until the agent has sent what this pattern matches."""
     line = socket.socket(socket.AF_UNIX)
     line.connect(str(guest.uart))
     line.settimeout(PATIENCE)
     seen = b""
-    while DATA_LEADER + b"\7\0" not in seen:  # a state change
+    while not re.search(packet, seen, re.DOTALL):
         got = line.recv(4096)
         assert got, f"the line ended after {seen[-300:]!r}"
         seen += got
     line.close()
 
 
-def boot(folder: Path, files: dict, until=first_packet, **options) -> dict:
+def first_event(guest: machine.Machine):
+    """Until the agent tells of its own image, for as long as its "message" says."""
+    _until(guest, DATA_LEADER + b"\7\0.{10}\x31\x30\0\0")
+
+
+def first_stop(guest: machine.Machine):
+    """Until nobody wanted to know that, and the agent stops."""
+    _until(guest, DATA_LEADER + b"\7\0.{10}\x30\x30\0\0")
+
+
+def boot(folder: Path, files: dict, until=first_stop, **options) -> dict:
     """Boots from a disk with these files and saves the machine; Session's arguments."""
     esp = machine.make_esp(folder / "esp.img", files)
     saved = folder / "saved"

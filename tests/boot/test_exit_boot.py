@@ -19,7 +19,8 @@ def setUpModule():
     scratch = agentsession.scratch_folder("kdexit")
     globals()["AGENT"] = Image(IMAGES / "kdagent.efi")
     globals()["EXAMPLE"] = Image(IMAGES / "kdexample.efi")
-    globals()["SAVED"] = agentsession.boot_example(scratch, "message = 60000\n", extra=STANDS)
+    globals()["SAVED"] = agentsession.boot_example(
+        scratch, "message = 60000\n", until=agentsession.first_event, extra=STANDS)
 
 
 class ExitBootServices(unittest.TestCase):

@@ -21,7 +21,7 @@ def setUpModule():
         "EFI/BOOT/BOOTX64.EFI": IMAGES / "kdboot.efi",
         "kdagent.efi": IMAGES / "kdagent.efi",
         "kdagent.cfg": b"chain = none\nmessage = 60000\nwait = forever\n",
-    }, extra=("-device", f"pcie-root-port,addr={PORT}"))
+    }, until=agentsession.first_event, extra=("-device", f"pcie-root-port,addr={PORT}"))
 
 
 class Configuration(unittest.TestCase):

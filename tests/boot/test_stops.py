@@ -21,7 +21,8 @@ def setUpModule():
     scratch = agentsession.scratch_folder("kdstops")
     globals()["AGENT"] = Image(IMAGES / "kdagent.efi")
     globals()["EXAMPLE"] = Image(IMAGES / "kdexample.efi")
-    globals()["SAVED"] = agentsession.boot_example(scratch, "message = 60000\n")
+    globals()["SAVED"] = agentsession.boot_example(scratch, "message = 60000\n",
+                                                   until=agentsession.first_event)
 
 
 class Case(unittest.TestCase):

@@ -44,10 +44,9 @@ def missing() -> str:
 
 
 def settled(guest):
-    """Until the agent has sent its first packet twice. For 0.25 s after its own RESET it would
-    take radare2's, which comes once, for the answer."""
-    agentsession.first_packet(guest)
-    agentsession.first_packet(guest)
+    """Until the agent stops, a second after its RESET. For 0.25 s after that it would take
+    radare2's, which comes once, for the answer."""
+    agentsession.first_stop(guest)
 
 
 class Radare2:
