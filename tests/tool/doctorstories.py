@@ -334,6 +334,21 @@ def breakin_forgotten() -> Story:
     return quiet(link)
 
 
+def breakin_too_early() -> Story:
+    """WinDbg answers the console of a machine that starts; the program then runs, as it should."""
+    link = Link(SerialLine(Story("break-in-too-early", "", 250), "com1"))
+    link.noise(TARGET, "BdsDxe: loading Boot0001\r\n")
+    link.breakin()
+    link.path.story.wait(1000)
+    link.target(ev.load_symbols("\\x.efi", KERNEL_BASE, 0x1000, 0, BREAK_AT,
+                                report(b"\xcc\xc3"), **CPU))
+    read(link)
+    go(link)
+    link.path.story.wait(9000)
+    link.target(ev.print_string("running\n"))
+    return quiet(link)
+
+
 def breakin_remembered() -> Story:
     link = at_a_load_event("break-in-remembered")
     link.path.story.wait(300)

@@ -87,6 +87,7 @@ MADE = [
     (ill.breakin_unanswered, None, {"break-in-unanswered": FAULT}, "running"),
     (ill.breakin_forgotten, None, {"break-in-unanswered": FAULT}, "running"),
     (ill.breakin_remembered, None, {}, "stopped"),
+    (ill.breakin_too_early, None, {}, "running"),
     (ill.target_busy, None, {}, "stopped"),
     (ill.acks_lost_to_target, None, {"acks-lost-to-target": WARNING}, "running"),
     (ill.acks_lost_to_debugger, None, {"acks-lost-to-debugger": WARNING}, "stopped"),

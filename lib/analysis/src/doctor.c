@@ -193,17 +193,20 @@ static void answer_breakin(struct kda_doctor *doctor, const struct kda_event *ev
     doctor->breakin = 0;
 }
 
-/* A break-in is answered by an exception: a load event the debugger passes, and goes on waiting. */
+/* A break-in is answered by an exception: a load event the debugger passes, and goes on waiting.
+ * What it sent before the target's first event, to a machine that was off or in its firmware, had
+ * nobody to hear it. */
 static void see_state_change(struct kda_doctor *doctor, const struct kda_event *event)
 {
     doctor->passing = (event->seen->message.api & 0xFFFF) != KD_STATE_EXCEPTION;
-    if (!doctor->passing)
+    if (!doctor->passing || !doctor->told)
         answer_breakin(doctor, event);
     if (doctor->stopped && event->seen->retransmission)
         return;
+    if (!doctor->stopped)
+        doctor->stop_time = event->time;
     doctor->told = doctor->stopped = true;
     doctor->stop = event->frame;
-    doctor->stop_time = event->time;
     doctor->open_request = 0;
     describe_stop(doctor, event);
     doctor_note(doctor, KDA_VERDICT_STOPS, event->frame, "%s", doctor->stop_text);
@@ -335,8 +338,10 @@ static void see_findings(struct kda_doctor *doctor, const struct kda_event *even
         note_repetition(doctor, event);
     if (KD_HAS(findings, DESYNC))
         note_finding(doctor, event, KD_FINDING_DESYNC, KDA_VERDICT_DESYNC);
-    if (KD_HAS(findings, RESTART))
+    if (KD_HAS(findings, RESTART)) {
         note_finding(doctor, event, KD_FINDING_RESTART, KDA_VERDICT_TARGET_RESTARTED);
+        doctor->breakin = 0;
+    }
     if (doctor->established && (KD_HAS(findings, RESEND) || KD_HAS(findings, RESET)))
         doctor_note(doctor, KDA_VERDICT_REPAIRED, event->frame, "%s sends %s",
                     doctor_who(event->flow), KD_HAS(findings, RESET) ? "RESET" : "RESEND");
